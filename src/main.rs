@@ -1,0 +1,3 @@
+//! The coursevault binary.
+
+fn main() {}
