@@ -120,6 +120,13 @@ macro_rules! made_here {
 }
 made_here!(ArchiveId, UploadId, JobId, PackId);
 
+impl CourseId {
+    /// A new id for a course that its caller did not name.
+    pub fn generate() -> Self {
+        Self(format!("course-{}", uuid::Uuid::now_v7()))
+    }
+}
+
 macro_rules! child_name {
     ($(#[$doc:meta])* $name:ident, $id:ty, $field:ident, $collection:literal, $form:literal) => {
         $(#[$doc])*

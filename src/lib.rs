@@ -2,18 +2,21 @@
 //!
 //! Code map, lowest first; imports point downward only (a test reads the `use` lines and holds this):
 //!
-//! - values: [`clock`], [`digest`], [`ids`], [`limits`], [`reason`]
+//! - values: [`clock`], [`digest`], [`ids`], [`limits`], [`principal`], [`reason`]
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
 //!   [`moodle`] (Moodle's documents), [`backup`], [`job`]
 //! - adapters, strangers to each other: [`catalog`] (SQL), [`vault`] (object storage)
 //! - [`engine`]: use cases, the only place where domain meets adapters
 //! - drivers: [`grpc`], [`worker`], [`cli`]; [`app`] puts everything together
 
+pub mod archive;
+pub mod backup;
 pub mod clock;
 pub mod course;
 pub mod digest;
 pub mod ids;
 pub mod limits;
+pub mod moodle;
 pub mod reason;
 
 /// Generated from `proto/`.

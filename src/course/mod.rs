@@ -6,4 +6,4 @@ mod path;
 mod tree;
 
 pub use path::{MemberPath, PathError};
-pub use tree::{ContentRef, Encoding, Entry, Tree, TreeError};
+pub use tree::{ContentRef, Encoding, Entry, Tree, TreeError, TreeRef};

@@ -41,6 +41,19 @@ impl ContentRef {
     }
 }
 
+/// Where a stored tree begins, and how much it holds. Whoever has it can read the tree from the vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct TreeRef {
+    /// BLAKE3 of the tree's root block: its address in the vault.
+    pub root: Digest,
+    /// Size of the root block in bytes.
+    pub root_size: u64,
+    /// Number of members.
+    pub members: u64,
+    /// Sum of the sizes of all members, uncompressed, in bytes.
+    pub content_bytes: u64,
+}
+
 /// A member: a path and its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
