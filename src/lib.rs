@@ -11,10 +11,12 @@
 
 pub mod archive;
 pub mod backup;
+pub mod catalog;
 pub mod clock;
 pub mod course;
 pub mod digest;
 pub mod ids;
+pub mod job;
 pub mod limits;
 pub mod moodle;
 pub mod reason;

@@ -1,0 +1,344 @@
+//! Archives: stored backups, their forms and their deletion.
+
+use super::error::{CatalogError, Resource};
+use super::sql::{self, Cells, Stored};
+use super::values::{ArchiveOrigin, ArchiveType, Area, Container};
+use super::{Catalog, Newest, Tx};
+use crate::clock::Timestamp;
+use crate::course::TreeRef;
+use crate::digest::Sha256;
+use crate::ids::{ArchiveId, CourseId, JobId, SiteId, StorageName};
+use crate::job::Finding;
+
+/// A stored backup. Its members never change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveRow {
+    /// Its site.
+    pub site: SiteId,
+    /// Its id.
+    pub archive: ArchiveId,
+    /// Where its tree and contents lie.
+    pub storage: StorageName,
+    /// The area it is in.
+    pub area: Area,
+    /// The course it belongs to.
+    pub course: Option<CourseId>,
+    /// The principal that made or uploaded it.
+    pub owner: String,
+    /// Its file name.
+    pub file_name: String,
+    /// How it came to be.
+    pub origin: ArchiveOrigin,
+    /// What it holds.
+    pub archive_type: ArchiveType,
+    /// The container in which it arrived, or zip for a backup made here.
+    pub container: Container,
+    /// Its members.
+    pub tree: TreeRef,
+    /// Size in bytes of the upload as it was sent.
+    pub upload_size_bytes: Option<u64>,
+    /// SHA-256 of the upload as it was sent.
+    pub upload_sha256: Option<Sha256>,
+    /// Size in bytes of its zip form; `None` when the tree cannot be written so.
+    pub zip_size_bytes: Option<u64>,
+    /// SHA-256 of its zip form, once it was streamed from start to end.
+    pub zip_sha256: Option<Sha256>,
+    /// Size in bytes of its gzip-compressed tar form; `None` when the tree cannot be written so.
+    pub tgz_size_bytes: Option<u64>,
+    /// SHA-256 of its gzip-compressed tar form, once it was streamed from start to end.
+    pub tgz_sha256: Option<Sha256>,
+    /// Full name of the course, as the archive tells it; may be empty.
+    pub original_full_name: String,
+    /// Short name of the course, as the archive tells it; may be empty.
+    pub original_short_name: String,
+    /// When the backup was made, by the archive's own word.
+    pub backup_time: Option<Timestamp>,
+    /// Whether user data is inside, by the archive's own settings.
+    pub includes_users: bool,
+    /// Whether users are anonymised, by the archive's own settings.
+    pub anonymized: bool,
+    /// What inspection found wrong.
+    pub findings: Vec<Finding>,
+    /// When it was stored.
+    pub create_time: Timestamp,
+    /// When it was last deleted or undeleted, or else stored.
+    pub update_time: Timestamp,
+    /// When it was deleted.
+    pub delete_time: Option<Timestamp>,
+    /// A deleted archive can be undeleted until then.
+    pub purge_time: Option<Timestamp>,
+    /// The job that made it.
+    pub job: Option<JobId>,
+    /// Grows with every change that callers see as one.
+    pub version: i64,
+}
+
+/// Which archives of a site are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct ArchiveFilter {
+    /// Only those of this area.
+    pub area: Option<Area>,
+    /// Only those of this course.
+    pub course: Option<CourseId>,
+    /// Deleted ones too.
+    pub show_deleted: bool,
+    /// Without the automated area, for callers that may not see it.
+    pub without_automated: bool,
+}
+
+/// The columns of an archive, for the statements below; the macro exists because `concat!` takes literals only.
+macro_rules! columns {
+    () => {
+        "site, archive, storage, area, course, owner, file_name, origin, type, container, tree_root, tree_root_size,
+         tree_members, tree_content_bytes, upload_size_bytes, upload_sha256, zip_size_bytes, zip_sha256,
+         tgz_size_bytes, tgz_sha256, original_full_name, original_short_name, backup_ms, includes_users, anonymized,
+         findings, create_ms, update_ms, delete_ms, purge_ms, job, version"
+    };
+}
+
+impl Stored for ArchiveRow {
+    const TABLE: &'static str = "archives";
+    const KEY: &'static [&'static str] = &["site", "archive"];
+
+    fn parse(cells: &Cells<'_>) -> Result<Self, CatalogError> {
+        Ok(Self {
+            site: cells.parsed("site")?,
+            archive: cells.parsed("archive")?,
+            storage: cells.parsed("storage")?,
+            area: cells.parsed("area")?,
+            course: cells.opt_parsed("course")?,
+            owner: cells.text("owner")?,
+            file_name: cells.text("file_name")?,
+            origin: cells.parsed("origin")?,
+            archive_type: cells.parsed("type")?,
+            container: cells.parsed("container")?,
+            tree: cells.tree()?,
+            upload_size_bytes: cells.opt_count("upload_size_bytes")?,
+            upload_sha256: cells.opt_parsed("upload_sha256")?,
+            zip_size_bytes: cells.opt_count("zip_size_bytes")?,
+            zip_sha256: cells.opt_parsed("zip_sha256")?,
+            tgz_size_bytes: cells.opt_count("tgz_size_bytes")?,
+            tgz_sha256: cells.opt_parsed("tgz_sha256")?,
+            original_full_name: cells.text("original_full_name")?,
+            original_short_name: cells.text("original_short_name")?,
+            backup_time: cells.opt_time("backup_ms")?,
+            includes_users: cells.flag("includes_users")?,
+            anonymized: cells.flag("anonymized")?,
+            findings: cells.json("findings")?,
+            create_time: cells.time("create_ms")?,
+            update_time: cells.time("update_ms")?,
+            delete_time: cells.opt_time("delete_ms")?,
+            purge_time: cells.opt_time("purge_ms")?,
+            job: cells.opt_parsed("job")?,
+            version: cells.int("version")?,
+        })
+    }
+}
+
+fn get(site: &SiteId, archive: &ArchiveId) -> sql::Bound {
+    sqlx::query(concat!("SELECT ", columns!(), " FROM archives WHERE site = $1 AND archive = $2"))
+        .bind(sql::text(site))
+        .bind(sql::text(archive))
+}
+
+impl Catalog {
+    /// An archive, deleted or not.
+    pub async fn get_archive(
+        &self,
+        site: &SiteId,
+        archive: &ArchiveId,
+    ) -> Result<Option<ArchiveRow>, CatalogError> {
+        sql::one(&mut *self.read().await?, get(site, archive)).await
+    }
+
+    /// At most `limit` archives of a site, newest first, those after `after`.
+    pub async fn list_archives(
+        &self,
+        site: &SiteId,
+        filter: &ArchiveFilter,
+        after: Option<&Newest<ArchiveId>>,
+        limit: u32,
+    ) -> Result<Vec<ArchiveRow>, CatalogError> {
+        let query = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM archives
+             WHERE site = $1
+                 AND ($2 IS NULL OR area = $2)
+                 AND ($3 IS NULL OR course = $3)
+                 AND ($4 = 1 OR delete_ms IS NULL)
+                 AND ($8 = 0 OR area <> 'AUTOMATED')
+                 -- the keyset: strictly after the last row of the page before
+                 AND ($5 IS NULL OR create_ms < $5 OR (create_ms = $5 AND archive < $6))
+             ORDER BY create_ms DESC, archive DESC
+             LIMIT $7"
+        ))
+        .bind(sql::text(site))
+        .bind(sql::opt_text(filter.area.as_ref()))
+        .bind(sql::opt_text(filter.course.as_ref()))
+        .bind(i64::from(filter.show_deleted))
+        .bind(sql::opt_millis(after.map(|after| after.create_time)))
+        .bind(sql::opt_text(after.map(|after| &after.id)))
+        .bind(i64::from(limit))
+        .bind(i64::from(filter.without_automated));
+        sql::all(&mut *self.read().await?, query).await
+    }
+}
+
+impl Tx {
+    /// An archive, as this transaction sees it.
+    pub async fn get_archive(
+        &mut self,
+        site: &SiteId,
+        archive: &ArchiveId,
+    ) -> Result<Option<ArchiveRow>, CatalogError> {
+        sql::one(self.conn(), get(site, archive)).await
+    }
+
+    /// Adds an archive. [`CatalogError::Conflict`] when there is one of that id.
+    pub async fn insert_archive(&mut self, row: &ArchiveRow) -> Result<(), CatalogError> {
+        let query = sqlx::query(concat!(
+            "INSERT INTO archives (",
+            columns!(),
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                 $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)
+             ON CONFLICT DO NOTHING"
+        ));
+        let size = |column, value: Option<u64>| value.map(|value| sql::stored(column, value)).transpose();
+        let query = query
+            .bind(sql::text(&row.site))
+            .bind(sql::text(&row.archive))
+            .bind(sql::text(&row.storage))
+            .bind(row.area.as_str())
+            .bind(sql::opt_text(row.course.as_ref()))
+            .bind(row.owner.clone())
+            .bind(row.file_name.clone())
+            .bind(row.origin.as_str())
+            .bind(row.archive_type.as_str())
+            .bind(row.container.as_str())
+            .bind(sql::text(&row.tree.root))
+            .bind(sql::stored("tree_root_size", row.tree.root_size)?)
+            .bind(sql::stored("tree_members", row.tree.members)?)
+            .bind(sql::stored("tree_content_bytes", row.tree.content_bytes)?)
+            .bind(size("upload_size_bytes", row.upload_size_bytes)?)
+            .bind(sql::opt_text(row.upload_sha256.as_ref()))
+            .bind(size("zip_size_bytes", row.zip_size_bytes)?)
+            .bind(sql::opt_text(row.zip_sha256.as_ref()))
+            .bind(size("tgz_size_bytes", row.tgz_size_bytes)?)
+            .bind(sql::opt_text(row.tgz_sha256.as_ref()))
+            .bind(row.original_full_name.clone())
+            .bind(row.original_short_name.clone())
+            .bind(sql::opt_millis(row.backup_time))
+            .bind(i64::from(row.includes_users))
+            .bind(i64::from(row.anonymized))
+            .bind(sql::json("findings", &row.findings)?)
+            .bind(row.create_time.millis())
+            .bind(row.update_time.millis())
+            .bind(sql::opt_millis(row.delete_time))
+            .bind(sql::opt_millis(row.purge_time))
+            .bind(sql::opt_text(row.job.as_ref()))
+            .bind(row.version);
+        match sql::run(self.conn(), query).await? {
+            0 => {
+                Err(CatalogError::Conflict { resource: Resource::Archive, key: key(&row.site, &row.archive) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Marks an archive as deleted. [`CatalogError::LostRace`] when it has another version or is deleted already.
+    pub async fn delete_archive(
+        &mut self,
+        site: &SiteId,
+        archive: &ArchiveId,
+        version: i64,
+        delete_time: Timestamp,
+        purge_time: Timestamp,
+    ) -> Result<ArchiveRow, CatalogError> {
+        let query = sqlx::query(concat!(
+            "UPDATE archives
+             SET delete_ms = $4, purge_ms = $5, update_ms = $4, version = version + 1
+             WHERE site = $1 AND archive = $2 AND version = $3 AND delete_ms IS NULL
+             RETURNING ",
+            columns!()
+        ))
+        .bind(sql::text(site))
+        .bind(sql::text(archive))
+        .bind(version)
+        .bind(delete_time.millis())
+        .bind(purge_time.millis());
+        match sql::one(self.conn(), query).await? {
+            Some(row) => Ok(row),
+            None => Err(self.why_no_archive(site, archive).await?),
+        }
+    }
+
+    /// Takes a deletion back. [`CatalogError::LostRace`] when the archive has another version or is not deleted.
+    pub async fn undelete_archive(
+        &mut self,
+        site: &SiteId,
+        archive: &ArchiveId,
+        version: i64,
+        update_time: Timestamp,
+    ) -> Result<ArchiveRow, CatalogError> {
+        let query = sqlx::query(concat!(
+            "UPDATE archives
+             SET delete_ms = NULL, purge_ms = NULL, update_ms = $4, version = version + 1
+             WHERE site = $1 AND archive = $2 AND version = $3 AND delete_ms IS NOT NULL
+             RETURNING ",
+            columns!()
+        ))
+        .bind(sql::text(site))
+        .bind(sql::text(archive))
+        .bind(version)
+        .bind(update_time.millis());
+        match sql::one(self.conn(), query).await? {
+            Some(row) => Ok(row),
+            None => Err(self.why_no_archive(site, archive).await?),
+        }
+    }
+
+    /// Keeps the SHA-256 of a form that was streamed from start to end. The bytes of a form never change, so this
+    /// is no change of the archive. [`CatalogError::LostRace`] when another digest is known already: then bytes did
+    /// change, which is a defect.
+    pub async fn set_form_sha256(
+        &mut self,
+        site: &SiteId,
+        archive: &ArchiveId,
+        container: Container,
+        sha256: &Sha256,
+    ) -> Result<(), CatalogError> {
+        let statement = match container {
+            Container::Zip => {
+                "UPDATE archives SET zip_sha256 = $3
+                 WHERE site = $1 AND archive = $2 AND (zip_sha256 IS NULL OR zip_sha256 = $3)"
+            }
+            Container::TarGz => {
+                "UPDATE archives SET tgz_sha256 = $3
+                 WHERE site = $1 AND archive = $2 AND (tgz_sha256 IS NULL OR tgz_sha256 = $3)"
+            }
+        };
+        let query =
+            sqlx::query(statement).bind(sql::text(site)).bind(sql::text(archive)).bind(sql::text(sha256));
+        match sql::run(self.conn(), query).await? {
+            0 => Err(self.why_no_archive(site, archive).await?),
+            _ => Ok(()),
+        }
+    }
+
+    async fn why_no_archive(
+        &mut self,
+        site: &SiteId,
+        archive: &ArchiveId,
+    ) -> Result<CatalogError, CatalogError> {
+        let (resource, key) = (Resource::Archive, key(site, archive));
+        Ok(match self.get_archive(site, archive).await? {
+            Some(_) => CatalogError::LostRace { resource, key },
+            None => CatalogError::NotFound { resource, key },
+        })
+    }
+}
+
+fn key(site: &SiteId, archive: &ArchiveId) -> String {
+    format!("{site}/{archive}")
+}

@@ -1,0 +1,153 @@
+//! How far a job is, why it failed, and what came out of it.
+
+use std::collections::BTreeMap;
+
+use super::label::labels;
+use crate::ids::{ArchiveId, CourseId};
+use crate::reason::Reason;
+
+/// How far a job is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Progress {
+    /// What it is at, such as `reading`; empty before it began.
+    pub phase: String,
+    /// Items done.
+    pub items_done: u64,
+    /// Items in all; 0 when not known.
+    pub items_total: u64,
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Bytes in all; 0 when not known.
+    pub bytes_total: u64,
+}
+
+/// An error that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Problem {
+    /// The reason for callers. One that this version does not know (written by a newer replica) reads as
+    /// [`Reason::Internal`], so that a job that failed elsewhere can be listed everywhere.
+    #[serde(with = "reason_text")]
+    pub reason: Reason,
+    /// For people.
+    pub message: String,
+    /// The values in the message.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// Whether trying again may help.
+    pub retryable: bool,
+}
+
+mod reason_text {
+    use std::borrow::Cow;
+
+    use crate::reason::Reason;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn serialize<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(reason.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Reason, D::Error> {
+        let text: Cow<'de, str> = serde::Deserialize::deserialize(deserializer)?;
+        Ok(Reason::parse(&text).unwrap_or(Reason::Internal))
+    }
+}
+
+labels! {
+    /// How much a finding matters.
+    pub enum Severity {
+        /// Worth knowing.
+        Info = "INFO",
+        /// Something is lost or odd; the work goes on.
+        Warning = "WARNING",
+        /// Something blocks.
+        Error = "ERROR",
+    }
+}
+
+/// Something that is wrong or worth knowing.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// A stable code, such as `CONTENT_ALTERED`.
+    pub code: String,
+    /// The member or element concerned; may be empty.
+    pub path: String,
+    /// For people.
+    pub message: String,
+}
+
+/// What came out of a job. Names are ids: the site is the job's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct JobResult {
+    /// The archive that was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveId>,
+    /// The course that was made or changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub course: Option<CourseId>,
+    /// Number of the revision that became the live one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// What was found on the way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_keep_their_form() {
+        let problem = Problem {
+            reason: Reason::StorageFull,
+            message: "no room".into(),
+            metadata: BTreeMap::from([("storage".into(), "primary".into())]),
+            retryable: true,
+        };
+        let text = r#"{"reason":"STORAGE_FULL","message":"no room","metadata":{"storage":"primary"},"retryable":true}"#;
+        assert_eq!(serde_json::to_string(&problem).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Problem>(text).unwrap(), problem);
+        let newer = r#"{"reason":"FROM_THE_FUTURE","message":"m","retryable":false}"#;
+        assert_eq!(serde_json::from_str::<Problem>(newer).unwrap().reason, Reason::Internal);
+    }
+
+    #[test]
+    fn results_keep_their_form() {
+        let result = JobResult {
+            archive: Some("0190a5f3-0000-7000-8000-000000000001".parse().unwrap()),
+            course: Some("c".parse().unwrap()),
+            revision: Some(3),
+            findings: vec![Finding {
+                severity: Severity::Warning,
+                code: "CONTENT_ALTERED".into(),
+                path: "files/00/00".into(),
+                message: "m".into(),
+            }],
+        };
+        let text = concat!(
+            r#"{"archive":"0190a5f3-0000-7000-8000-000000000001","course":"c","revision":3,"findings":"#,
+            r#"[{"severity":"WARNING","code":"CONTENT_ALTERED","path":"files/00/00","message":"m"}]}"#
+        );
+        assert_eq!(serde_json::to_string(&result).unwrap(), text);
+        assert_eq!(serde_json::from_str::<JobResult>(text).unwrap(), result);
+        assert_eq!(serde_json::from_str::<JobResult>("{}").unwrap(), JobResult::default());
+    }
+
+    #[test]
+    fn progress_keeps_its_form() {
+        let progress = Progress {
+            phase: "reading".into(),
+            items_done: 1,
+            items_total: 2,
+            bytes_done: 3,
+            bytes_total: 4,
+        };
+        let text = r#"{"phase":"reading","items_done":1,"items_total":2,"bytes_done":3,"bytes_total":4}"#;
+        assert_eq!(serde_json::to_string(&progress).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Progress>(text).unwrap(), progress);
+    }
+}

@@ -1,0 +1,180 @@
+//! What a job is to do, as it is stored: JSON with a version, one variant for each kind.
+//!
+//! A payload is written by one version of the service and may be read by the next, so a change of meaning takes a
+//! new version number, and the golden texts below stay readable. Names within a payload are ids: the site is the job's.
+
+use super::label::labels;
+use crate::digest::Sha256;
+use crate::ids::{ArchiveId, CourseId, JobId, UploadId};
+
+labels! {
+    /// Where an archive lives, and so who may see it and how long it stays.
+    pub enum Area {
+        /// Uploaded by a person in order to restore it.
+        DropZone = "DROP_ZONE",
+        /// Backups of a course made on demand.
+        Course = "COURSE",
+        /// A person's own archives.
+        Private = "PRIVATE",
+        /// Nightly backups, for administrators only.
+        Automated = "AUTOMATED",
+    }
+}
+
+labels! {
+    /// Kinds of work.
+    pub enum JobKind {
+        /// Reads an upload and stores its archive.
+        Ingest = "INGEST",
+        /// Makes a backup of a course.
+        Backup = "BACKUP",
+        /// Restores an archive.
+        Restore = "RESTORE",
+        /// Undoes a restore.
+        Rollback = "ROLLBACK",
+    }
+}
+
+/// What a job is to do.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum JobPayload {
+    /// Read an upload and store its archive.
+    Ingest {
+        /// The upload session.
+        upload: UploadId,
+        /// Size of the whole upload in bytes, as its sender announced it.
+        size_bytes: u64,
+        /// SHA-256 of the whole upload, as its sender announced it.
+        sha256: Sha256,
+    },
+    /// Make a backup of a course's live state.
+    Backup {
+        /// The course.
+        course: CourseId,
+        /// Where the archive goes.
+        area: Area,
+    },
+    /// Restore an archive into a new course.
+    Restore {
+        /// The archive.
+        archive: ArchiveId,
+        /// Id of the course that it makes.
+        course_id: CourseId,
+    },
+    /// Undo a restore.
+    Rollback {
+        /// The restore's job.
+        restore_job: JobId,
+    },
+}
+
+/// A stored payload that this version of the service cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum PayloadError {
+    /// It has another version.
+    #[error("payload of version {0}, this service reads {VERSION}")]
+    Version(u32),
+    /// It is no payload.
+    #[error("payload cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+const VERSION: u32 = 1;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Versioned<P> {
+    version: u32,
+    #[serde(flatten)]
+    payload: P,
+}
+
+#[derive(serde::Deserialize)]
+struct OnlyVersion {
+    version: u32,
+}
+
+impl JobPayload {
+    /// The kind of work.
+    pub const fn kind(&self) -> JobKind {
+        match self {
+            Self::Ingest { .. } => JobKind::Ingest,
+            Self::Backup { .. } => JobKind::Backup,
+            Self::Restore { .. } => JobKind::Restore,
+            Self::Rollback { .. } => JobKind::Rollback,
+        }
+    }
+
+    /// Its stored form.
+    pub fn to_json(&self) -> Result<String, PayloadError> {
+        Ok(serde_json::to_string(&Versioned { version: VERSION, payload: self })?)
+    }
+
+    /// Reads a stored form. Refuses versions that it does not know, before it looks at anything else.
+    pub fn from_json(text: &str) -> Result<Self, PayloadError> {
+        let OnlyVersion { version } = serde_json::from_str(text)?;
+        if version != VERSION {
+            return Err(PayloadError::Version(version));
+        }
+        Ok(serde_json::from_str::<Versioned<Self>>(text)?.payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0190a5f3-0000-7000-8000-000000000001";
+
+    fn golden() -> Vec<(JobPayload, String)> {
+        let zeros = "0".repeat(64);
+        vec![
+            (
+                JobPayload::Ingest {
+                    upload: ID.parse().unwrap(),
+                    size_bytes: u64::from(u32::MAX) + 1,
+                    sha256: Sha256([0; 32]),
+                },
+                format!(
+                    r#"{{"version":1,"kind":"INGEST","upload":"{ID}","size_bytes":4294967296,"sha256":"{zeros}"}}"#
+                ),
+            ),
+            (
+                JobPayload::Backup { course: "c-1".parse().unwrap(), area: Area::Private },
+                r#"{"version":1,"kind":"BACKUP","course":"c-1","area":"PRIVATE"}"#.into(),
+            ),
+            (
+                JobPayload::Restore { archive: ID.parse().unwrap(), course_id: "c-2".parse().unwrap() },
+                format!(r#"{{"version":1,"kind":"RESTORE","archive":"{ID}","course_id":"c-2"}}"#),
+            ),
+            (
+                JobPayload::Rollback { restore_job: ID.parse().unwrap() },
+                format!(r#"{{"version":1,"kind":"ROLLBACK","restore_job":"{ID}"}}"#),
+            ),
+        ]
+    }
+
+    #[test]
+    fn stored_forms_stay() {
+        for (payload, text) in golden() {
+            assert_eq!(payload.to_json().unwrap(), text);
+            assert_eq!(JobPayload::from_json(&text).unwrap(), payload);
+            assert!(text.contains(&format!(r#""kind":"{}""#, payload.kind())));
+        }
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        let newer = r#"{"version":2,"kind":"DREAM","of":"sheep"}"#;
+        assert!(matches!(JobPayload::from_json(newer), Err(PayloadError::Version(2))));
+        for bad in [
+            "",
+            "{}",
+            r#"{"version":1}"#,
+            r#"{"version":1,"kind":"DREAM"}"#,
+            r#"{"version":1,"kind":"BACKUP","course":"C","area":"PRIVATE"}"#,
+        ] {
+            assert!(matches!(JobPayload::from_json(bad), Err(PayloadError::Json(_))), "{bad}");
+        }
+    }
+}
