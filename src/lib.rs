@@ -20,6 +20,7 @@ pub mod job;
 pub mod limits;
 pub mod moodle;
 pub mod reason;
+pub mod vault;
 
 /// Generated from `proto/`.
 #[allow(
