@@ -9,18 +9,27 @@
 //! - [`engine`]: use cases, the only place where domain meets adapters
 //! - drivers: [`grpc`], [`worker`], [`cli`]; [`app`] puts everything together
 
+pub mod app;
 pub mod archive;
 pub mod backup;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod course;
 pub mod digest;
+pub mod engine;
+pub mod grpc;
 pub mod ids;
 pub mod job;
 pub mod limits;
 pub mod moodle;
+pub mod principal;
 pub mod reason;
+pub mod shutdown;
+pub mod telemetry;
 pub mod vault;
+pub mod worker;
 
 /// Generated from `proto/`.
 #[allow(

@@ -1,3 +1,7 @@
-//! The coursevault binary.
+//! The coursevault binary: hands its arguments to the command line and leaves with the code that comes back.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    coursevault::cli::main(std::env::args_os())
+}

@@ -1,0 +1,222 @@
+//! Puts everything together: configuration in, a running server out.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::catalog::{Catalog, CatalogClock, CatalogConfig, Dialect};
+use crate::clock::Clock;
+use crate::config::{Config, storage_primary};
+use crate::engine::{Engine, Rules};
+use crate::grpc::{self, AuthLayer, ServerFacts, Tokens};
+use crate::vault::{StorageConfig, Vault};
+use crate::worker::Worker;
+
+/// Why a server cannot start or run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The data folder cannot be used.
+    #[error("the data folder {path} cannot be used")]
+    DataDir {
+        /// The folder.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another server works on the data folder.
+    #[error("another server works on the data folder {path}")]
+    DataDirBusy {
+        /// The folder.
+        path: String,
+    },
+    /// The catalog cannot be opened.
+    #[error("the catalog cannot be opened")]
+    Catalog(#[from] crate::catalog::CatalogError),
+    /// A storage cannot be opened.
+    #[error("a storage cannot be opened")]
+    Vault(#[from] crate::vault::VaultError),
+    /// The first site cannot be made.
+    #[error("the first site cannot be made")]
+    Engine(#[from] crate::engine::Error),
+    /// The descriptors for reflection cannot be read.
+    #[error("the descriptors for reflection cannot be read")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The server failed.
+    #[error("the server failed")]
+    Serve(#[from] tonic::transport::Error),
+}
+
+/// A server that is ready to serve.
+pub struct App {
+    config: Config,
+    engine: Engine,
+    facts: ServerFacts,
+    /// Holds the data folder against a second server for as long as this one lives.
+    _lock: Option<std::fs::File>,
+}
+
+impl App {
+    /// Opens catalog and storages, and makes the default site.
+    pub async fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
+        let embedded = config.catalog_url.is_none();
+        let lock = if embedded { Some(lock_data_dir(&config.data_dir)?) } else { None };
+        let catalog_config = CatalogConfig {
+            url: config.catalog_url.clone().unwrap_or_else(|| {
+                SecretString::from(format!("sqlite:{}", config.data_dir.join("catalog.db").display()))
+            }),
+            max_connections: config.catalog_connections,
+        };
+        let catalog = Catalog::open(&catalog_config, CatalogClock::Database).await?;
+        if catalog.dialect() == Dialect::Sqlite {
+            // This process is the only one: whatever was running has ended with the one before.
+            let mut tx = catalog.begin().await?;
+            let count = tx.release_all_leases().await?;
+            tx.commit().await?;
+            if count > 0 {
+                tracing::info!(count, "jobs of the server before are taken over");
+            }
+        }
+        let storages = storages(&config);
+        let facts = ServerFacts {
+            catalog: match catalog.dialect() {
+                Dialect::Sqlite => "sqlite",
+                Dialect::Postgres => "postgresql",
+            },
+            storages: storages.keys().map(ToString::to_string).collect(),
+        };
+        let rules = Rules {
+            limits: config.limits.clone(),
+            storage: storage_primary(),
+            grace: Duration::from_secs(u64::from(config.grace_days) * 86_400),
+            upload_idle: Duration::from_secs(u64::from(config.upload_hours) * 3600),
+            lease: config.lease(),
+        };
+        let engine = Engine::new(catalog, Vault::open(&storages)?, clock, rules);
+        engine.ensure_site(&config.default_site).await?;
+        Ok(Self { config, engine, facts, _lock: lock })
+    }
+
+    /// The use cases, for tests and tools in the same process.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Serves on `listener` until `shutdown` ends, then drains: no new jobs, running ones handed back, calls ended.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), AppError> {
+        let stop = CancellationToken::new();
+        let owner = format!("{}-{}", std::process::id(), uuid::Uuid::now_v7());
+        let worker = tokio::spawn(Worker::new(self.engine.clone(), owner, stop.clone()).run());
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let probing = tokio::spawn(report_health(self.engine.clone(), reporter.clone(), stop.clone()));
+        let mut routes = grpc::routes(&self.engine, self.facts.clone());
+        routes.add_service(health);
+        routes.add_service(reflection().build_v1()?);
+        routes.add_service(reflection().build_v1alpha()?);
+        let incoming = TcpListenerStream::new(listener).map(|stream| {
+            stream.inspect(|stream| {
+                // Without it the last packet of every small answer waits for an acknowledgement.
+                let _ = stream.set_nodelay(true);
+            })
+        });
+        let closing = CancellationToken::new();
+        let server = Server::builder()
+            .initial_stream_window_size(Some(2 << 20))
+            .initial_connection_window_size(Some(8 << 20))
+            .max_concurrent_streams(Some(200))
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .layer(AuthLayer(Tokens::new(&self.config.tokens)))
+            .add_routes(routes.routes())
+            .serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
+        let mut server = Box::pin(server);
+        tokio::select! {
+            served = &mut server => {
+                stop.cancel();
+                return Ok(served?);
+            }
+            () = shutdown => {}
+        }
+        tracing::info!("the server stops");
+        for service in grpc::SERVICES.into_iter().chain([""]) {
+            reporter.set_service_status(service, ServingStatus::NotServing).await;
+        }
+        self.engine.stop_watches();
+        stop.cancel();
+        closing.cancel();
+        let drain = Duration::from_secs(self.config.drain_seconds.into());
+        // Half-open connections could keep a server from ending for hours, so what is left then is dropped.
+        let drained = tokio::time::timeout(drain, async {
+            let served = server.await;
+            (served, worker.await, probing.await)
+        });
+        match drained.await {
+            Ok((served, ..)) => served?,
+            Err(_) => tracing::warn!("some calls had to be dropped"),
+        }
+        Ok(())
+    }
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(crate::proto::DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// The configured storages, or a folder beside the catalog.
+fn storages(config: &Config) -> BTreeMap<crate::ids::StorageName, StorageConfig> {
+    if !config.storages.is_empty() {
+        return config.storages.clone();
+    }
+    let folder = config.data_dir.join("storage");
+    BTreeMap::from([(storage_primary(), StorageConfig::folder(&folder))])
+}
+
+fn lock_data_dir(path: &std::path::Path) -> Result<std::fs::File, AppError> {
+    let shown = path.display().to_string();
+    let failed = |source| AppError::DataDir { path: shown.clone(), source };
+    std::fs::create_dir_all(path).map_err(failed)?;
+    let lock = std::fs::File::create(path.join("lock")).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(AppError::DataDirBusy { path: shown }),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Says which services can do their work: without the catalog none, without the storage those that move bytes are out.
+async fn report_health(engine: Engine, reporter: HealthReporter, stop: CancellationToken) {
+    const NEED_STORAGE: [&str; 3] =
+        ["coursevault.v1.BackupService", "coursevault.v1.RestoreService", "coursevault.v1.TransferService"];
+    loop {
+        let (catalog, storage) = (engine.catalog_answers().await, engine.storage_answers().await);
+        for service in grpc::SERVICES.into_iter().chain([""]) {
+            let serves = catalog && (storage || !NEED_STORAGE.contains(&service));
+            let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
+            if stop.is_cancelled() {
+                return;
+            }
+            reporter.set_service_status(service, status).await;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(10)) => {}
+        }
+    }
+}

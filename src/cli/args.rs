@@ -1,0 +1,430 @@
+//! The arguments of the command line, as clap reads them. Knows no server and prints nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use secrecy::SecretString;
+
+use crate::ids::{CourseId, SiteId};
+use crate::proto;
+
+/// Backup and restore of course spaces on Moodle's archive format.
+///
+/// Exit codes: 0 done, 1 failed, 2 refused by the server, 64 bad usage.
+#[derive(Debug, Parser)]
+#[command(name = "coursevault", version, disable_help_subcommand = true)]
+pub struct Args {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// The server.
+    #[arg(
+        long,
+        global = true,
+        env = "COURSEVAULT_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:50051"
+    )]
+    pub server: String,
+    /// The site that short names belong to.
+    #[arg(long, global = true, env = "COURSEVAULT_SITE", default_value = "main")]
+    pub site: SiteId,
+    /// Token to show to the server; better given in the environment, where other users do not see it.
+    #[arg(long, global = true, env = "COURSEVAULT_TOKEN", hide_env_values = true)]
+    pub token: Option<SecretString>,
+    /// Print one JSON document on standard output, and errors as JSON on standard error.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the service.
+    Serve(Serve),
+    /// Run the main job for archives on a throw-away server and compare every byte that comes out.
+    Try(Try),
+    /// Show what an archive says of itself: a local file, or an archive on the server.
+    Inspect {
+        /// A file, an archive's id, or `sites/…/archives/…`.
+        archive: String,
+    },
+    /// Send archives. Goes on where it was after a cut connection.
+    Upload(Upload),
+    /// Make a backup of a course's live state.
+    Backup(Backup),
+    /// Restore an archive into a new course.
+    Restore(Restore),
+    /// Undo a restore.
+    Rollback {
+        /// The restore's job.
+        job: String,
+        /// Wait until it is done.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Make a stored archive the live state of a course.
+    Publish {
+        /// The course; it is made when it is not there.
+        course: String,
+        /// The archive.
+        archive: String,
+    },
+    /// List what the server holds.
+    Ls {
+        /// What to list; archives when not given.
+        #[command(subcommand)]
+        what: Option<Listing>,
+    },
+    /// Fetch an archive or a course. Goes on with a partial file and verifies what it got.
+    Get(Get),
+    /// Write one member of an archive to standard output.
+    Cat {
+        /// The archive.
+        archive: String,
+        /// Path of the member.
+        path: String,
+    },
+    /// Delete an archive; it can be undeleted for a while.
+    Rm {
+        /// The archive.
+        archive: String,
+    },
+    /// Take the deletion of an archive back.
+    Undelete {
+        /// The archive.
+        archive: String,
+    },
+    /// Jobs: list, show, cancel, retry.
+    Jobs {
+        /// What to do; list when not given.
+        #[command(subcommand)]
+        action: Option<JobAction>,
+    },
+    /// Follow a job until it ends.
+    Watch {
+        /// The job.
+        job: String,
+    },
+    /// What the site holds and what that takes in storage.
+    Report,
+    /// Version and limits of the server.
+    Info,
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Folder for everything that is kept without other configuration.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// Arguments of `try`.
+#[derive(Debug, clap::Args)]
+pub struct Try {
+    /// Local archives.
+    #[arg(required = true, value_name = "ARCHIVE")]
+    pub archives: Vec<PathBuf>,
+    /// Keep the archive that the backup made. With one ARCHIVE only.
+    #[arg(long, value_name = "FILE")]
+    pub out_backup: Option<PathBuf>,
+    /// Keep the course after the restore. With one ARCHIVE only.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Container of the files that are kept.
+    #[arg(long, value_enum, default_value_t = Format::MbzZip)]
+    pub format: Format,
+    /// Keep the server's folder and say where it is.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Arguments of `upload`.
+#[derive(Debug, clap::Args)]
+pub struct Upload {
+    /// Local archives.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The course they belong to.
+    #[arg(long, value_name = "ID")]
+    pub course: Option<String>,
+    /// Where to keep them. Default: course with --course, else drop-zone.
+    #[arg(long, value_enum)]
+    pub area: Option<Area>,
+    /// Make the archive the live state of --course.
+    #[arg(long, requires = "course")]
+    pub publish: bool,
+    /// Go on with this upload session, of an earlier run. With one FILE only.
+    #[arg(long, value_name = "UPLOAD")]
+    pub resume: Option<String>,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, clap::Args)]
+pub struct Backup {
+    /// The course.
+    pub course: String,
+    /// Where to keep the archive: course or private. Default: course.
+    #[arg(long, value_enum)]
+    pub area: Option<Area>,
+    /// Wait until it is done.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, clap::Args)]
+pub struct Restore {
+    /// The archive.
+    pub archive: String,
+    /// Id of the new course. Default: the server makes one.
+    #[arg(long, value_name = "ID")]
+    pub course_id: Option<CourseId>,
+    /// Wait until it is done.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Arguments of `get`.
+#[derive(Debug, clap::Args)]
+pub struct Get {
+    /// An archive, a course, or a course's revision (`COURSE/revisions/N`).
+    #[arg(value_name = "ARCHIVE|COURSE")]
+    pub source: String,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Container of the file. Default: the archive's own; zip for a course.
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+}
+
+/// What `ls` lists.
+#[derive(Debug, Subcommand)]
+pub enum Listing {
+    /// Archives of the site, newest first.
+    Archives {
+        /// Only those of this course.
+        #[arg(long, value_name = "ID")]
+        course: Option<String>,
+        /// Only those in this area.
+        #[arg(long, value_enum)]
+        area: Option<Area>,
+        /// Deleted ones too.
+        #[arg(long)]
+        deleted: bool,
+    },
+    /// Courses of the site.
+    Courses {
+        /// Deleted ones too.
+        #[arg(long)]
+        deleted: bool,
+    },
+    /// Sites that you may see.
+    Sites,
+    /// Revisions of a course, newest first.
+    Revisions {
+        /// The course.
+        course: String,
+    },
+    /// Members of an archive.
+    Members {
+        /// The archive.
+        archive: String,
+        /// Only members whose path starts so.
+        #[arg(long, value_name = "PATH", default_value = "")]
+        prefix: String,
+    },
+}
+
+/// What `jobs` does.
+#[derive(Debug, Subcommand)]
+pub enum JobAction {
+    /// Jobs of the site, newest first.
+    List {
+        /// Only those in this state.
+        #[arg(long, value_enum)]
+        state: Option<JobState>,
+        /// Only those of this kind.
+        #[arg(long, value_enum)]
+        kind: Option<JobKind>,
+        /// Only those on this course.
+        #[arg(long, value_name = "ID")]
+        course: Option<String>,
+    },
+    /// One job with all it tells.
+    Show {
+        /// The job.
+        job: String,
+    },
+    /// Ask a job to stop.
+    Cancel {
+        /// The job.
+        job: String,
+        /// Why, for the record.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Let a failed or cancelled job run once more.
+    Retry {
+        /// The job.
+        job: String,
+    },
+}
+
+/// Containers by the names of their formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A zip file.
+    MbzZip,
+    /// A tar file compressed with gzip.
+    MbzTgz,
+}
+
+impl From<Format> for proto::Container {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::MbzZip => Self::Zip,
+            Format::MbzTgz => Self::TarGz,
+        }
+    }
+}
+
+/// Areas by the names that people type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Area {
+    /// Uploaded in order to be restored.
+    DropZone,
+    /// Backups that belong to a course.
+    Course,
+    /// A person's own.
+    Private,
+    /// Nightly backups, for administrators.
+    Automated,
+}
+
+impl From<Area> for proto::Area {
+    fn from(area: Area) -> Self {
+        match area {
+            Area::DropZone => Self::DropZone,
+            Area::Course => Self::Course,
+            Area::Private => Self::Private,
+            Area::Automated => Self::Automated,
+        }
+    }
+}
+
+/// States of a job, as the proto's Job.State describes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum JobState {
+    Pending,
+    Running,
+    Cancelling,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl From<JobState> for proto::job::State {
+    fn from(state: JobState) -> Self {
+        match state {
+            JobState::Pending => Self::Pending,
+            JobState::Running => Self::Running,
+            JobState::Cancelling => Self::Cancelling,
+            JobState::Succeeded => Self::Succeeded,
+            JobState::Failed => Self::Failed,
+            JobState::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// Kinds of jobs, as the proto's Job.Kind describes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum JobKind {
+    Ingest,
+    Backup,
+    Restore,
+    Rollback,
+}
+
+impl From<JobKind> for proto::job::Kind {
+    fn from(kind: JobKind) -> Self {
+        match kind {
+            JobKind::Ingest => Self::Ingest,
+            JobKind::Backup => Self::Backup,
+            JobKind::Restore => Self::Restore,
+            JobKind::Rollback => Self::Rollback,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("coursevault").chain(line.split(' ')))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_and_global_options_after_the_command() -> Result<(), clap::Error> {
+        let args = parse("ls courses --deleted --json --site lyon")?;
+        assert!(args.global.json);
+        assert_eq!(args.global.site.as_str(), "lyon");
+        assert!(matches!(args.command, Command::Ls { what: Some(Listing::Courses { deleted: true }) }));
+        assert!(matches!(parse("ls")?.command, Command::Ls { what: None }));
+        assert!(matches!(parse("jobs")?.command, Command::Jobs { action: None }));
+        Ok(())
+    }
+
+    #[test]
+    fn a_token_is_never_shown() -> Result<(), clap::Error> {
+        let args = parse("info --token s3cret-token")?;
+        assert!(!format!("{args:?}").contains("s3cret"));
+        assert_eq!(args.global.token.as_ref().map(|t| t.expose_secret()), Some("s3cret-token"));
+        Ok(())
+    }
+
+    #[test]
+    fn bad_usage_is_refused() {
+        for bad in [
+            "fly",
+            "try",
+            "upload",
+            "upload a.mbz --publish",
+            "upload a.mbz --area attic",
+            "get x",
+            "get x -o y --format rar",
+            "restore x --course-id Bad_Id",
+            "serve --listen nowhere",
+            "info --site UPPER",
+            "jobs list --state done",
+        ] {
+            assert!(parse(bad).is_err_and(|error| error.use_stderr()), "{bad}");
+        }
+    }
+}

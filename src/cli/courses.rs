@@ -1,0 +1,124 @@
+//! What is done with courses: back up, restore, undo a restore, publish.
+
+use serde_json::json;
+
+use super::args::{Area, Backup, Restore};
+use super::client::{Server, request_id};
+use super::failure::Usage;
+use super::output::Output;
+use super::words::rows;
+use super::{jobs, json, names, units};
+use crate::ids::CourseName;
+use crate::proto::{self, create_restore_request::Target};
+use crate::reason::Reason;
+
+/// `backup`.
+pub async fn backup(server: &Server, arguments: &Backup, output: Output) -> anyhow::Result<()> {
+    let course = names::course(&server.site, &arguments.course)?.to_string();
+    if matches!(arguments.area, Some(Area::DropZone | Area::Automated)) {
+        return Err(Usage("a backup made on demand is kept in --area course or private".into()).into());
+    }
+    let job = start_backup(server, course, arguments.area).await?;
+    jobs::started(server, job, arguments.wait, output).await
+}
+
+/// Starts a backup and answers with its job.
+pub async fn start_backup(
+    server: &Server,
+    course: String,
+    area: Option<Area>,
+) -> Result<Option<proto::Job>, tonic::Status> {
+    let request = proto::CreateBackupRequest {
+        course,
+        area: area.map_or(proto::Area::Unspecified, proto::Area::from).into(),
+        validate_only: false,
+        request_id: request_id(),
+    };
+    Ok(server.backups().create_backup(request).await?.into_inner().job)
+}
+
+/// `restore`.
+pub async fn restore(server: &Server, arguments: &Restore, output: Output) -> anyhow::Result<()> {
+    let archive = names::archive(&server.site, &arguments.archive)?.to_string();
+    let course_id = arguments.course_id.as_ref().map_or_else(String::new, ToString::to_string);
+    let job = start_restore(server, archive, course_id).await?;
+    jobs::started(server, job, arguments.wait, output).await
+}
+
+/// Starts a restore into a new course and answers with its job.
+pub async fn start_restore(
+    server: &Server,
+    archive: String,
+    course_id: String,
+) -> Result<Option<proto::Job>, tonic::Status> {
+    let request = proto::CreateRestoreRequest {
+        archive,
+        target: Some(Target::NewCourse(proto::NewCourse { course_id })),
+        validate_only: false,
+        request_id: request_id(),
+    };
+    Ok(server.restores().create_restore(request).await?.into_inner().job)
+}
+
+/// `rollback`.
+pub async fn rollback(server: &Server, job: &str, wait: bool, output: Output) -> anyhow::Result<()> {
+    let job = names::job(&server.site, job)?.to_string();
+    let request = proto::RollbackRestoreRequest { job, request_id: request_id() };
+    let job = server.restores().rollback_restore(request).await?.into_inner().job;
+    jobs::started(server, job, wait, output).await
+}
+
+/// `publish`.
+pub async fn publish(server: &Server, course: &str, archive: &str, output: Output) -> anyhow::Result<()> {
+    let course = names::course(&server.site, course)?;
+    let archive = names::archive(&server.site, archive)?.to_string();
+    let published = make_live(server, &course, &archive).await?;
+    if output.is_json() {
+        return Ok(output.document(&json::value(&published)?)?);
+    }
+    Ok(output.text(&told(&published))?)
+}
+
+/// What was published, for people.
+pub fn told(published: &proto::PublishRevisionResponse) -> String {
+    let revision = published.revision.clone().unwrap_or_default();
+    let size = units::signed_size(revision.content_bytes);
+    rows(&[
+        ("revision", revision.name),
+        ("before", revision.parent),
+        ("holds", format!("{} members, {size}", revision.member_count)),
+    ])
+}
+
+/// Makes an archive the live state of a course: on top of what is live now, so that nobody else's state is passed over.
+pub async fn make_live(
+    server: &Server,
+    course: &CourseName,
+    archive: &str,
+) -> anyhow::Result<proto::PublishRevisionResponse> {
+    let now = server.courses().get_course(proto::GetCourseRequest { name: course.to_string() }).await;
+    let expected_parent = match now {
+        Ok(answer) => answer.into_inner().course.unwrap_or_default().live_revision,
+        Err(status) if super::retry::reason(&status).as_deref() == Some(Reason::CourseNotFound.as_str()) => {
+            String::new()
+        }
+        Err(status) => return Err(status.into()),
+    };
+    let request = proto::PublishRevisionRequest {
+        course: course.to_string(),
+        archive: archive.to_owned(),
+        expected_parent,
+        request_id: request_id(),
+    };
+    Ok(server.courses().publish_revision(request).await?.into_inner())
+}
+
+/// A stored archive with what was published of it, as JSON.
+pub fn stored_json(
+    file: &str,
+    stored: &proto::FinishUploadResponse,
+    published: Option<&proto::PublishRevisionResponse>,
+) -> anyhow::Result<serde_json::Value> {
+    let published = published.map(json::value).transpose()?;
+    Ok(json!({ "file": file, "stored": json::value(stored)?, "published": published }))
+}

@@ -1,0 +1,108 @@
+//! The server in this process: `serve` for good, and a throw-away one for `try`. The only file that calls the server's code.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::args;
+use super::output::Output;
+use crate::app::App;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::telemetry::LogFormat;
+use crate::{shutdown, telemetry};
+
+/// Runs the service until a signal asks it to stop, then lets it finish what it is at.
+pub async fn run(arguments: &args::Serve, output: Output) -> anyhow::Result<()> {
+    let config = Config::load(arguments.config.as_deref(), &environment(arguments, std::env::vars()))?;
+    let format = if output.is_json() { LogFormat::Json } else { config.log_format };
+    telemetry::start(format, &config.log)?;
+    let listen = config.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr()?;
+    let app = Box::pin(App::build(config, Arc::new(SystemClock))).await?;
+    tracing::info!(%address, "listening");
+    let stop = async {
+        if let Err(error) = shutdown::signal().await {
+            tracing::error!(%error, "cannot listen for signals: stopping");
+        }
+    };
+    app.serve(listener, stop).await?;
+    Ok(())
+}
+
+/// The configuration's variables: those of the environment, with what the arguments say on top.
+fn environment(
+    arguments: &args::Serve,
+    variables: impl Iterator<Item = (String, String)>,
+) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<_, _> = variables.collect();
+    if let Some(listen) = arguments.listen {
+        all.insert("COURSEVAULT_LISTEN".to_owned(), listen.to_string());
+    }
+    if let Some(data) = &arguments.data {
+        all.insert("COURSEVAULT_DATA_DIR".to_owned(), data.to_string_lossy().into_owned());
+    }
+    all
+}
+
+/// A server of its own folder, on a free port of this machine only.
+pub struct ThrowAway {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<anyhow::Result<()>>,
+}
+
+impl ThrowAway {
+    /// Starts it with everything under `folder`.
+    pub async fn start(folder: &Path) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let config = Config::embedded(folder.to_owned());
+        let app = Box::pin(App::build(config, Arc::new(SystemClock))).await?;
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(async move {
+            // A sender that is gone stops the server as well.
+            let stopped = async { drop(stopped.await) };
+            app.serve(listener, stopped).await.map_err(anyhow::Error::from)
+        });
+        Ok(Self { address, stop, served })
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops it and waits until it is down.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let _ = self.stop.send(());
+        self.served.await.map_err(|error| anyhow!("the server fell over: {error}"))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_win_over_the_environment() {
+        let arguments = args::Serve {
+            config: None,
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
+            data: Some("/srv/vault".into()),
+        };
+        let variables = [("COURSEVAULT_LISTEN", "x"), ("HOME", "/h")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let expected =
+            [("COURSEVAULT_DATA_DIR", "/srv/vault"), ("COURSEVAULT_LISTEN", "127.0.0.1:1"), ("HOME", "/h")];
+        let expected: BTreeMap<_, _> = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        assert_eq!(environment(&arguments, variables.into_iter()), expected);
+    }
+}

@@ -1,0 +1,257 @@
+//! `try`: the main job on a throw-away server, through gRPC like any client, with every byte compared that comes out.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use super::args::{self, Format};
+use super::client::Server;
+use super::compare::compare;
+use super::failure::{Differs, REFUSED, Shown, Usage};
+use super::local::{self, Content, Members};
+use super::names::Fetchable;
+use super::output::Output;
+use super::progress::Progress;
+use super::serve::ThrowAway;
+use super::try_report::Report;
+use super::words::word;
+use super::{courses, download, inspect, jobs, listing, upload};
+use crate::course::MemberPath;
+use crate::ids::{CourseId, CourseName, SiteId};
+use crate::limits::Limits;
+use crate::proto::{self, ArchiveType};
+
+/// Runs the job for each archive; one that fails does not stop the others.
+pub async fn run(arguments: &args::Try, output: Output) -> anyhow::Result<()> {
+    if arguments.archives.len() > 1 && (arguments.out.is_some() || arguments.out_backup.is_some()) {
+        return Err(Usage("--out and --out-backup take one archive".into()).into());
+    }
+    let folder = tempfile::Builder::new().prefix("coursevault-try-").tempdir()?;
+    let done = tokio::select! {
+        done = Box::pin(all(arguments, folder.path(), output)) => done,
+        // The folder goes with us.
+        stopped = tokio::signal::ctrl_c() => Err(stopped.err().map_or_else(|| anyhow::anyhow!("interrupted"), Into::into)),
+    };
+    if arguments.keep {
+        output.note(&format!("the server's folder: {}", TempDir::keep(folder).display()));
+    }
+    done
+}
+
+async fn all(arguments: &args::Try, folder: &Path, output: Output) -> anyhow::Result<()> {
+    let throw_away = ThrowAway::start(&folder.join("server")).await?;
+    let site: SiteId = "main".parse()?;
+    let server = Server::connect(&throw_away.url(), &site, None).await?;
+    let downloads = folder.join("downloads");
+    tokio::fs::create_dir_all(&downloads).await?;
+    let mut report = Report::default();
+    let mut refusals = Vec::new();
+    for (number, archive) in arguments.archives.iter().enumerate() {
+        report.begin(&archive.file_name().unwrap_or_default().to_string_lossy());
+        let mut trial = Trial {
+            server: &server,
+            downloads: &downloads,
+            number: number + 1,
+            out: arguments.out.as_deref(),
+            out_backup: arguments.out_backup.as_deref(),
+            format: arguments.format,
+            report: &mut report,
+            output,
+        };
+        if let Err(error) = Box::pin(trial.run(archive)).await {
+            let shown = Shown::of(&error);
+            report.failed(
+                &shown
+                    .as_ref()
+                    .map_or_else(String::new, |shown| format!("{}: {}", shown.reason, shown.message)),
+            );
+            refusals.push(error);
+        }
+    }
+    drop(server);
+    let stopped = throw_away.stop().await;
+    report.show(output)?;
+    let bad = report.bad_archives();
+    if bad == 0 {
+        return stopped;
+    }
+    // Refusals alone leave with the code for them; something that differs weighs more.
+    if bad == refusals.len()
+        && refusals.iter().all(|error| Shown::of(error).is_some_and(|shown| shown.code == REFUSED))
+        && let Some(first) = refusals.into_iter().next()
+    {
+        return Err(first);
+    }
+    Err(Differs(format!("{bad} of {} archives did not come through", arguments.archives.len())).into())
+}
+
+/// The job for one archive.
+struct Trial<'a> {
+    server: &'a Server,
+    downloads: &'a Path,
+    number: usize,
+    out: Option<&'a Path>,
+    out_backup: Option<&'a Path>,
+    format: Format,
+    report: &'a mut Report,
+    output: Output,
+}
+
+impl Trial<'_> {
+    async fn run(&mut self, file: &Path) -> anyhow::Result<()> {
+        let before = self.read(file).await?;
+        let archive = self.upload(file).await?;
+        self.inspect(&archive, &before).await?;
+        if archive.r#type() != ArchiveType::Course {
+            let kind = word(archive.r#type().as_str_name(), "ARCHIVE_TYPE_");
+            self.output.note(&format!("{}: a {kind} is no course: it comes out as it is", file.display()));
+            let source = Fetchable::Archive(archive.name.parse()?);
+            return self.fetch_both(&kind, &source, self.out, &before).await;
+        }
+        let course = self.course("course")?;
+        self.publish(&course, &archive.name).await?;
+        let backup = self.backup(&course).await?;
+        let restored = self.restore(&backup).await?;
+        let source = Fetchable::Archive(backup.parse()?);
+        self.fetch_both("backup", &source, self.out_backup, &before).await?;
+        self.fetch_both("restored", &Fetchable::Course(restored), self.out, &before).await
+    }
+
+    /// Every archive gets courses of its own.
+    fn course(&self, word: &str) -> anyhow::Result<CourseName> {
+        let course: CourseId = format!("{word}-{}", self.number).parse()?;
+        Ok(CourseName { site: self.server.site.clone(), course })
+    }
+
+    async fn read(&mut self, file: &Path) -> anyhow::Result<Members> {
+        let started = Instant::now();
+        let members = read_members(file).await?;
+        self.report.done(
+            "read here",
+            started,
+            upload::local_size(file),
+            &format!("{} members", members.len()),
+        );
+        Ok(members)
+    }
+
+    async fn upload(&mut self, file: &Path) -> anyhow::Result<proto::Archive> {
+        let started = Instant::now();
+        let size = upload::local_size(file);
+        let progress = Progress::bytes(self.output, "upload", size);
+        let place = upload::Place {
+            site: self.server.site_name(),
+            area: proto::Area::DropZone,
+            course: String::new(),
+        };
+        let stored = upload::send(self.server, file, &place, None, &progress).await?;
+        let archive = stored.archive.context("the server stored no archive")?;
+        let kind = word(archive.r#type().as_str_name(), "ARCHIVE_TYPE_");
+        self.report.done("upload", started, size, &kind);
+        Ok(archive)
+    }
+
+    /// What the server says of the archive must be what is in the file.
+    async fn inspect(&mut self, archive: &proto::Archive, before: &Members) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let told = inspect::of_stored(self.server, &archive.name).await?;
+        let bytes: u64 = before.values().map(|content| content.size).sum();
+        let same = u64::try_from(told.member_count) == Ok(before.len() as u64)
+            && u64::try_from(told.content_bytes) == Ok(bytes);
+        let result = match told.findings.len() {
+            _ if !same => format!("DIFFERS: {} members, {} bytes", told.member_count, told.content_bytes),
+            0 => "same".to_owned(),
+            findings => format!("same, {findings} findings"),
+        };
+        self.report.checked("inspect", started, "number and size of members", same, &result);
+
+        let started = Instant::now();
+        let listed = listing::members(self.server, &archive.name, "").await?;
+        let listed = listed.iter().map(content_of).collect::<anyhow::Result<Members>>()?;
+        self.report.compared("members", started.elapsed(), 0, &compare(before, &listed));
+        Ok(())
+    }
+
+    async fn publish(&mut self, course: &CourseName, archive: &str) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let published = courses::make_live(self.server, course, archive).await?;
+        let revision = published.revision.context("the server published nothing")?;
+        let bytes = u64::try_from(revision.content_bytes)?;
+        self.report.done("publish", started, bytes, revision.name.as_str());
+        Ok(())
+    }
+
+    async fn backup(&mut self, course: &CourseName) -> anyhow::Result<String> {
+        let started = Instant::now();
+        let job = courses::start_backup(self.server, course.to_string(), None).await?;
+        let job = self.wait(job).await?;
+        let bytes = job.progress.map_or(0, |progress| u64::try_from(progress.bytes_done).unwrap_or(0));
+        let archive = job.result.unwrap_or_default().archive;
+        self.report.done("backup", started, bytes, &archive);
+        Ok(archive)
+    }
+
+    async fn restore(&mut self, archive: &str) -> anyhow::Result<CourseName> {
+        let started = Instant::now();
+        let course = self.course("restored")?;
+        let job = courses::start_restore(self.server, archive.to_owned(), course.course.to_string()).await?;
+        let job = self.wait(job).await?;
+        let bytes = job.progress.map_or(0, |progress| u64::try_from(progress.bytes_done).unwrap_or(0));
+        let restored = job.result.unwrap_or_default().course;
+        self.report.done("restore", started, bytes, &restored);
+        Ok(restored.parse()?)
+    }
+
+    async fn wait(&self, job: Option<proto::Job>) -> anyhow::Result<proto::Job> {
+        let job = job.context("the server started no job")?;
+        let ended = jobs::follow(self.server, &job.name, self.output).await?;
+        jobs::check(&ended)?;
+        Ok(ended)
+    }
+
+    /// Both containers of `source`, each compared with what went in. The one of --format is kept as `keep`.
+    async fn fetch_both(
+        &mut self,
+        what: &str,
+        source: &Fetchable,
+        keep: Option<&Path>,
+        before: &Members,
+    ) -> anyhow::Result<()> {
+        for (container, word, format) in
+            [(proto::Container::Zip, "zip", Format::MbzZip), (proto::Container::TarGz, "tgz", Format::MbzTgz)]
+        {
+            let kept = keep.filter(|_| format == self.format).map(Path::to_owned);
+            let target = kept.clone().unwrap_or_else(|| self.download(what, word));
+            let started = Instant::now();
+            let progress = Progress::bytes(self.output, &format!("{what}, {word}"), 0);
+            let fetched =
+                Box::pin(download::fetch(self.server, source, container, &target, &progress)).await?;
+            let elapsed: Duration = started.elapsed();
+            drop(progress);
+            let after = read_members(&target).await?;
+            self.report.compared(&format!("{what}, {word}"), elapsed, fetched.size, &compare(before, &after));
+            if kept.is_none() {
+                tokio::fs::remove_file(&target).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn download(&self, what: &str, word: &str) -> PathBuf {
+        self.downloads.join(format!("{what}-{}.{word}", self.number))
+    }
+}
+
+/// A member as the server lists it.
+fn content_of(member: &proto::ArchiveMember) -> anyhow::Result<(MemberPath, Content)> {
+    let path = MemberPath::parse(&member.path, &Limits::default())?;
+    Ok((path, Content { size: u64::try_from(member.size_bytes)?, digest: member.blake3.parse()? }))
+}
+
+/// Reads an archive beside the other work.
+async fn read_members(file: &Path) -> anyhow::Result<Members> {
+    let file = file.to_owned();
+    tokio::task::spawn_blocking(move || local::members(&file)).await?
+}

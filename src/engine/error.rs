@@ -1,0 +1,152 @@
+//! The one error of the use cases: a reason for programs, a message for people, and who acts next.
+
+use std::collections::BTreeMap;
+
+use crate::job::Problem;
+use crate::reason::Reason;
+
+/// Why a use case refused or failed. Built by the modules' own errors, turned into a gRPC status or kept with a job.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// The stable reason.
+    pub reason: Reason,
+    /// For people. Never holds secrets, nor names or addresses of persons.
+    pub message: String,
+    /// The values in the message, by lower-camel key.
+    pub metadata: BTreeMap<String, String>,
+    /// The request field that is wrong, as in the proto.
+    pub field: Option<String>,
+    /// The resource that is missing or in the way.
+    pub resource: Option<String>,
+    /// Whether the same call may succeed later.
+    pub retryable: bool,
+    /// What lies behind it; for the log only.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// A refusal that stays one.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            metadata: BTreeMap::new(),
+            field: None,
+            resource: None,
+            retryable: false,
+            source: None,
+        }
+    }
+
+    /// A request field that is missing or malformed.
+    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        let field = field.into();
+        let mut error = Self::new(Reason::FieldInvalid, format!("{field}: {}", message.into()));
+        error.field = Some(field);
+        error
+    }
+
+    /// A resource that is not there.
+    pub fn not_found(reason: Reason, name: &impl ToString) -> Self {
+        let name = name.to_string();
+        Self::new(reason, format!("{name} does not exist")).on(&name)
+    }
+
+    /// Names the resource concerned.
+    #[must_use]
+    pub fn on(mut self, resource: &impl ToString) -> Self {
+        self.resource = Some(resource.to_string());
+        self
+    }
+
+    /// Adds a value of the message.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &impl ToString) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// Says that the same call may succeed later.
+    #[must_use]
+    pub fn retryable(mut self) -> Self {
+        self.retryable = true;
+        self
+    }
+
+    /// Keeps what lies behind it, for the log.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// The form in which a job or an upload keeps it.
+    pub fn to_problem(&self) -> Problem {
+        Problem {
+            reason: self.reason,
+            message: self.message.clone(),
+            metadata: self.metadata.clone(),
+            retryable: self.retryable,
+        }
+    }
+
+    /// The message with everything behind it, for the log.
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut next = std::error::Error::source(self);
+        while let Some(source) = next {
+            text.push_str(": ");
+            text.push_str(&source.to_string());
+            next = source.source();
+        }
+        text
+    }
+}
+
+impl From<crate::vault::VaultError> for Error {
+    fn from(error: crate::vault::VaultError) -> Self {
+        let message = match error.reason() {
+            Reason::StorageFull => "the storage has no room left",
+            Reason::StorageUnavailable => "the storage does not answer",
+            _ => "the storage does not hold what it should",
+        };
+        let mut out = Self::new(error.reason(), message);
+        out.retryable = error.is_retryable();
+        out.caused_by(error)
+    }
+}
+
+impl From<crate::catalog::CatalogError> for Error {
+    fn from(error: crate::catalog::CatalogError) -> Self {
+        let mut out = Self::new(error.reason(), error.to_string());
+        out.retryable = error.is_retryable();
+        out.caused_by(error)
+    }
+}
+
+impl From<crate::archive::ArchiveError> for Error {
+    fn from(error: crate::archive::ArchiveError) -> Self {
+        Self::new(error.reason(), error.to_string())
+    }
+}
+
+impl From<crate::moodle::ManifestError> for Error {
+    fn from(error: crate::moodle::ManifestError) -> Self {
+        let reason = error.reason().unwrap_or(Reason::Internal);
+        Self::new(reason, format!("moodle_backup.xml: {error}")).with("path", &"moodle_backup.xml")
+    }
+}
+
+impl From<crate::vault::Malformed> for Error {
+    fn from(error: crate::vault::Malformed) -> Self {
+        Self::new(error.reason(), "the storage does not hold what it should").caused_by(error)
+    }
+}
+
+impl From<crate::course::TreeError> for Error {
+    fn from(error: crate::course::TreeError) -> Self {
+        Self::new(error.reason(), error.to_string())
+    }
+}

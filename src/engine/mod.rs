@@ -1,0 +1,170 @@
+//! Use cases: the only place where the domain meets catalog and vault.
+//!
+//! Drivers (gRPC, worker, command line) call these; they know neither SQL nor object names. Invariants:
+//! bytes first, row last; a state change is one guarded statement; a job's result becomes visible in one transaction
+//! that also settles the job under its lease.
+
+mod archives;
+mod assemble;
+mod backup;
+mod call;
+mod courses;
+mod encode;
+mod error;
+mod feed;
+mod ingest;
+mod intake;
+mod jobs;
+mod journal;
+mod read;
+mod restore;
+mod run;
+mod sites;
+mod stage;
+mod uploads;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::Catalog;
+use crate::clock::{Clock, Timestamp};
+use crate::ids::{SiteId, StorageName};
+use crate::limits::Limits;
+use crate::vault::{Storage, Vault};
+
+pub use archives::Inspected;
+pub use assemble::{Download, Outgoing, Range};
+pub use call::{Call, RequestKey};
+pub use courses::Published;
+pub use error::Error;
+pub use feed::{Feed, feed};
+pub use ingest::{Arriving, Ingested};
+pub use read::MemberReader;
+pub use run::JobContext;
+pub use uploads::{Finished, UploadStream};
+
+/// What the use cases need of the configuration.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Bounds.
+    pub limits: Limits,
+    /// The storage for everything, until areas are mapped to storages of their own.
+    pub storage: StorageName,
+    /// Time until a deleted archive may be purged.
+    pub grace: Duration,
+    /// Time until an idle upload session may be removed.
+    pub upload_idle: Duration,
+    /// Time until a claim on a job or an upload ends without a sign of life.
+    pub lease: Duration,
+}
+
+/// The use cases over one catalog and one vault. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    catalog: Catalog,
+    vault: Vault,
+    clock: Arc<dyn Clock>,
+    rules: Arc<Rules>,
+    /// Archives that are read at once.
+    ingests: Arc<Semaphore>,
+    /// Wakes a worker when a job may be claimed.
+    work: Arc<Notify>,
+    /// Changes whenever any job of this process changed.
+    changes: Arc<watch::Sender<u64>>,
+    /// Ends all watches and waits when the server stops.
+    closing: CancellationToken,
+    /// One flush of the journal at a time.
+    journal: Arc<Mutex<()>>,
+}
+
+impl Engine {
+    /// Puts the use cases over a catalog and a vault.
+    pub fn new(catalog: Catalog, vault: Vault, clock: Arc<dyn Clock>, rules: Rules) -> Self {
+        Self {
+            ingests: Arc::new(Semaphore::new(rules.limits.concurrent_ingests)),
+            rules: Arc::new(rules),
+            catalog,
+            vault,
+            clock,
+            work: Arc::new(Notify::new()),
+            changes: Arc::new(watch::Sender::new(0)),
+            closing: CancellationToken::new(),
+            journal: Arc::new(Mutex::new(())),
+        }
+    }
+
+    /// Bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.rules.limits
+    }
+
+    /// What the use cases need of the configuration.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The catalog, for the worker's claims and for health.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The vault, for health.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Ends when a job may be waiting.
+    pub async fn work_arrived(&self) {
+        self.work.notified().await;
+    }
+
+    /// Says that a job of this process changed, and that one may be waiting.
+    pub fn job_changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+        self.work.notify_one();
+    }
+
+    /// Ends all watches and waits: their callers look again at another replica, or later.
+    pub fn stop_watches(&self) {
+        self.closing.cancel();
+    }
+
+    /// Whether the catalog answers.
+    pub async fn catalog_answers(&self) -> bool {
+        let answer = self.catalog.check().await;
+        if let Err(error) = &answer {
+            tracing::error!(%error, "the catalog does not answer");
+        }
+        answer.is_ok()
+    }
+
+    /// Whether the storage answers.
+    pub async fn storage_answers(&self) -> bool {
+        let answer = match self.storage() {
+            Ok(storage) => storage.check().await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &answer {
+            tracing::error!(error = error.chain(), "the storage does not answer");
+        }
+        answer.is_ok()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn storage(&self) -> Result<&Storage, Error> {
+        Ok(self.vault.storage(&self.rules.storage)?)
+    }
+
+    async fn site(&self, site: &SiteId) -> Result<crate::catalog::SiteRow, Error> {
+        self.catalog
+            .get_site(site)
+            .await?
+            .ok_or_else(|| Error::not_found(crate::reason::Reason::SiteNotFound, &format!("sites/{site}")))
+    }
+}

@@ -1,0 +1,185 @@
+//! Running a job: from a claim to its end, each step harmless when it is done twice.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Engine;
+use super::error::Error;
+use crate::catalog::{ClaimedJob, JobRow, PackRow, Tx};
+use crate::ids::{CourseName, JobName, SiteId};
+use crate::job::{JobPayload, Problem, Progress, backoff};
+use crate::principal::{Principal, Scope};
+use crate::reason::Reason;
+use crate::vault::{ItemKind, WrittenPack};
+
+/// What a running job holds on to.
+#[derive(Clone)]
+pub struct JobContext {
+    /// The job.
+    pub name: JobName,
+    /// The fencing token of its claim: whoever has an older one changes nothing any more.
+    pub token: i64,
+    /// Set when the job was asked to stop, or has lost its lease.
+    pub stop: CancellationToken,
+    progress: Arc<Mutex<Progress>>,
+}
+
+impl JobContext {
+    /// The context of a claim.
+    pub fn new(claimed: &ClaimedJob) -> Self {
+        Self {
+            name: JobName { site: claimed.job.site.clone(), job: claimed.job.job.clone() },
+            token: claimed.token,
+            stop: CancellationToken::new(),
+            progress: Arc::new(Mutex::new(Progress::default())),
+        }
+    }
+
+    /// How far the job is.
+    pub fn progress(&self) -> Progress {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how far the job is; the next heartbeat carries it on.
+    pub fn report(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Engine {
+    /// Does what a job is for. Its effects and its success are one transaction.
+    pub async fn run_job(&self, row: &JobRow, context: &JobContext) -> Result<(), Error> {
+        match &row.payload {
+            JobPayload::Ingest { upload, size_bytes, sha256 } => {
+                self.run_ingest(row, context, upload, *size_bytes, *sha256).await
+            }
+            JobPayload::Backup { course, area } => {
+                let course = CourseName { site: row.site.clone(), course: course.clone() };
+                self.run_backup(row, context, &course, *area).await
+            }
+            JobPayload::Restore { archive, course_id } => {
+                self.run_restore(row, context, archive, course_id).await
+            }
+            JobPayload::Rollback { restore_job } => self.run_rollback(row, context, restore_job).await,
+        }
+    }
+
+    /// Claims the job whose turn it is, if there is one.
+    pub async fn claim_job(&self, owner: &str) -> Result<Option<ClaimedJob>, Error> {
+        let mut tx = self.catalog.begin().await?;
+        let claimed = tx.claim_job(owner, self.rules.lease).await?;
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// A sign of life of a running job. Answers whether it was asked to stop.
+    pub async fn heartbeat(&self, context: &JobContext) -> Result<bool, Error> {
+        let JobName { site, job } = &context.name;
+        let mut tx = self.catalog.begin().await?;
+        let answer = tx.heartbeat(site, job, context.token, &context.progress(), self.rules.lease).await?;
+        tx.commit().await?;
+        Ok(answer.cancel_requested)
+    }
+
+    /// Hands the unfinished jobs of a worker that stops back, so that others claim them at once.
+    pub async fn hand_back(&self, owner: &str) -> Result<(), Error> {
+        let mut tx = self.catalog.begin().await?;
+        tx.release_leases_of(owner).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Writes down how a job ended that did not succeed: stopped, to be tried again, or failed.
+    pub async fn settle_unsuccessful(
+        &self,
+        row: &JobRow,
+        context: &JobContext,
+        error: &Error,
+    ) -> Result<(), Error> {
+        let JobName { site, job } = &context.name;
+        let mut tx = self.catalog.begin().await?;
+        if error.reason == Reason::JobCancelled {
+            tx.cancel_settled(site, job, context.token).await?;
+            self.release_upload(&mut tx, row).await?;
+        } else {
+            let problem = error.to_problem();
+            match backoff(row.attempts).filter(|_| error.retryable) {
+                Some(wait) => {
+                    tx.retry_job_later(site, job, context.token, wait, &problem).await?;
+                }
+                None => {
+                    tx.fail_job(site, job, context.token, &problem).await?;
+                    self.reopen(&mut tx, row, &problem).await?;
+                }
+            }
+        }
+        tx.commit().await?;
+        self.job_changed();
+        Ok(())
+    }
+
+    /// Opens the session of a cancelled ingest again, if the job has ended.
+    pub(super) async fn release_upload(&self, tx: &mut Tx, row: &JobRow) -> Result<(), Error> {
+        if row.state == crate::job::JobState::Cancelling {
+            return Ok(());
+        }
+        let problem = Error::new(Reason::JobCancelled, "the job was cancelled").to_problem();
+        self.reopen(tx, row, &problem).await
+    }
+
+    async fn reopen(&self, tx: &mut Tx, row: &JobRow, problem: &Problem) -> Result<(), Error> {
+        if let JobPayload::Ingest { upload, .. } = &row.payload {
+            let expires = self.now().plus(self.rules.upload_idle);
+            tx.reopen_upload(&row.site, upload, &row.job, problem, expires).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes packs and their contents down, in the transaction of what refers to them.
+    pub(super) async fn insert_packs(
+        &self,
+        tx: &mut Tx,
+        site: &SiteId,
+        packs: &[WrittenPack],
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let rows: Vec<PackRow> = packs
+            .iter()
+            .map(|pack| PackRow { pack: pack.pack.clone(), size_bytes: pack.size, create_time: now })
+            .collect();
+        tx.insert_packs(site, &self.rules.storage, &rows).await?;
+        for pack in packs {
+            let contents: Vec<_> = pack.items.iter().map(|item| content_row(pack, item)).collect();
+            tx.insert_contents(site, &self.rules.storage, &contents).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a record durable in a pack of its own.
+    pub(super) async fn write_record(&self, site: &SiteId, record: &[u8]) -> Result<Vec<WrittenPack>, Error> {
+        let mut pack = self.storage()?.pack_writer(site);
+        let (item, bytes) = super::stage::plain_item(ItemKind::Record, record);
+        pack.put(item, bytes).await?;
+        Ok(pack.finish().await?)
+    }
+}
+
+fn content_row(pack: &WrittenPack, packed: &crate::vault::PackedItem) -> crate::catalog::ContentRow {
+    use crate::catalog::{ContentKind, ContentRow};
+    ContentRow {
+        content: packed.item.content,
+        pack: pack.pack.clone(),
+        offset: packed.offset,
+        kind: match packed.item.kind {
+            ItemKind::Content => ContentKind::Content,
+            ItemKind::Tree => ContentKind::Tree,
+            ItemKind::Record => ContentKind::Record,
+        },
+        sha1: packed.item.sha1,
+    }
+}
+
+/// The principal in whose name a job works. What it may do was checked when it was asked for.
+pub(super) fn requester(row: &JobRow) -> Principal {
+    Principal { name: row.requester.clone(), scope: Scope::Sites(vec![row.site.clone()]) }
+}

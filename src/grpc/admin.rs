@@ -1,0 +1,108 @@
+//! AdminService.
+
+use tonic::{Request, Response, Status};
+
+use super::convert::{self, name};
+use super::paging::Page;
+use super::{auth, call};
+use crate::engine::Engine;
+use crate::ids::{SiteId, SiteName};
+use crate::principal::Scope;
+use crate::proto::admin_service_server::AdminService;
+use crate::proto::*;
+
+/// What the server tells about itself.
+#[derive(Clone, Debug)]
+pub struct ServerFacts {
+    /// `sqlite` or `postgresql`.
+    pub catalog: &'static str,
+    /// Names of the storages.
+    pub storages: Vec<String>,
+}
+
+/// Sites, and the server itself.
+pub struct Admin {
+    engine: Engine,
+    facts: ServerFacts,
+}
+
+impl Admin {
+    /// The service over the use cases.
+    pub fn new(engine: Engine, facts: ServerFacts) -> Self {
+        Self { engine, facts }
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for Admin {
+    async fn create_site(
+        &self,
+        request: Request<CreateSiteRequest>,
+    ) -> Result<Response<CreateSiteResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let id: SiteId = name("site_id", &message.site_id)?;
+        let site = message.site.clone().unwrap_or_default();
+        let call = call(principal, "CreateSite", &message.request_id, &message)?;
+        let row =
+            self.engine.create_site(&call, &id, &site.display_name, &site.language, &site.time_zone).await?;
+        Ok(Response::new(CreateSiteResponse { site: Some(convert::site(&row)) }))
+    }
+
+    async fn get_site(&self, request: Request<GetSiteRequest>) -> Result<Response<GetSiteResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let SiteName(site) = name("name", &request.into_inner().name)?;
+        auth::reach(&principal, &site)?;
+        let row = self.engine.get_site(&site).await?;
+        Ok(Response::new(GetSiteResponse { site: Some(convert::site(&row)) }))
+    }
+
+    async fn list_sites(
+        &self,
+        request: Request<ListSitesRequest>,
+    ) -> Result<Response<ListSitesResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let page = Page::parse(message.page_size, &message.page_token, &["sites", &principal.name])?;
+        let after: Option<SiteId> = page.key()?;
+        let mut rows = match &principal.scope {
+            Scope::Administrator => self.engine.list_sites(after.as_ref(), page.fetch()).await?,
+            Scope::Sites(sites) => self.engine.sites_of(sites, after.as_ref(), page.fetch()).await?,
+        };
+        let next_page_token = page.cut(&mut rows, |row| row.site.to_string());
+        let sites = rows.iter().map(convert::site).collect();
+        Ok(Response::new(ListSitesResponse { sites, next_page_token }))
+    }
+
+    async fn get_server_info(
+        &self,
+        request: Request<GetServerInfoRequest>,
+    ) -> Result<Response<GetServerInfoResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let limits = self.engine.limits();
+        Ok(Response::new(GetServerInfoResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            principal: principal.name,
+            max_chunk_bytes: convert::count(limits.chunk_bytes as u64),
+            max_upload_bytes: convert::count(limits.upload_bytes),
+            max_members: convert::count(limits.members),
+            max_member_bytes: convert::count(limits.member_bytes),
+            max_content_bytes: convert::count(limits.content_bytes),
+            catalog: self.facts.catalog.to_owned(),
+            storages: self.facts.storages.clone(),
+        }))
+    }
+
+    async fn get_storage_report(
+        &self,
+        request: Request<GetStorageReportRequest>,
+    ) -> Result<Response<GetStorageReportResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let SiteName(site) = name("parent", &request.into_inner().parent)?;
+        auth::reach(&principal, &site)?;
+        let rows = self.engine.storage_report(&site).await?;
+        Ok(Response::new(GetStorageReportResponse {
+            storages: rows.iter().map(convert::storage_use).collect(),
+        }))
+    }
+}

@@ -1,0 +1,236 @@
+//! BackupService.
+
+use futures::{StreamExt, stream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::convert::{self, name};
+use super::intake::{Accepts, Part, Stored, receive};
+use super::outflow::{self, Outflow, range, stream_out};
+use super::paging::Page;
+use super::{auth, call};
+use crate::catalog::{ArchiveFilter, ArchiveRow, Newest};
+use crate::engine::{Engine, Error, MemberReader};
+use crate::ids::{ArchiveName, CourseName, SiteName};
+use crate::job::Area;
+use crate::principal::Principal;
+use crate::proto::backup_service_server::BackupService;
+use crate::proto::*;
+use crate::reason::Reason;
+
+/// Makes backups and keeps archives.
+pub struct Backup(pub Engine);
+
+/// The archive of a request, if the caller reaches its site and may use its area.
+async fn archive(
+    engine: &Engine,
+    principal: &Principal,
+    field: &str,
+    text: &str,
+) -> Result<ArchiveName, Error> {
+    let name: ArchiveName = name(field, text)?;
+    auth::reach(principal, &name.site)?;
+    usable(engine, principal, &name).await?;
+    Ok(name)
+}
+
+/// Refuses an automated backup to whoever is no administrator.
+pub(super) async fn usable(engine: &Engine, principal: &Principal, name: &ArchiveName) -> Result<(), Error> {
+    if principal.is_administrator() {
+        return Ok(());
+    }
+    super::intake::admit_area(principal, engine.get_archive(name).await?.area)
+}
+
+/// A page's end in a list that is ordered from the newest.
+pub(super) fn newest_key(create_time: crate::clock::Timestamp, id: &impl ToString) -> String {
+    format!("{}/{}", create_time.millis(), id.to_string())
+}
+
+/// Where a page of such a list begins.
+pub(super) fn newest<Id: std::str::FromStr>(page: &Page) -> Result<Option<Newest<Id>>, Error> {
+    let invalid = || Error::new(Reason::PageTokenInvalid, "page_token is not of this list");
+    let Some(after) = &page.after else { return Ok(None) };
+    let (millis, id) = after.split_once('/').ok_or_else(invalid)?;
+    let create_time = crate::clock::Timestamp::from_millis(millis.parse().map_err(|_| invalid())?);
+    Ok(Some(Newest { create_time, id: id.parse().map_err(|_| invalid())? }))
+}
+
+#[tonic::async_trait]
+impl BackupService for Backup {
+    type DownloadArchiveStream = Outflow<DownloadArchiveResponse>;
+    type ReadArchiveMemberStream = Outflow<ReadArchiveMemberResponse>;
+
+    async fn upload_backup(
+        &self,
+        request: Request<Streaming<UploadBackupRequest>>,
+    ) -> Result<Response<UploadBackupResponse>, Status> {
+        use upload_backup_request::Part as Wire;
+        let accepts = Accepts { method: "UploadBackup", only: None };
+        let stored = receive(&self.0, request, accepts, |message: UploadBackupRequest| match message.part {
+            Some(Wire::Header(header)) => Part::Header(header),
+            Some(Wire::Chunk(chunk)) => Part::Chunk(chunk),
+            Some(Wire::Finish(finish)) => Part::Finish(finish),
+            None => Part::Empty,
+        })
+        .await?;
+        let row: ArchiveRow = match stored {
+            Stored::Now(ingested) => ingested.row,
+            Stored::Before(text) => self.0.get_archive(&name("name", &text)?).await?,
+        };
+        Ok(Response::new(UploadBackupResponse { archive: Some(convert::archive(&row)) }))
+    }
+
+    async fn create_backup(
+        &self,
+        request: Request<CreateBackupRequest>,
+    ) -> Result<Response<CreateBackupResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let course: CourseName = name("course", &message.course)?;
+        auth::reach(&principal, &course.site)?;
+        let area = convert::area("area", message.area)?.unwrap_or(Area::Course);
+        let call = call(principal, "CreateBackup", &message.request_id, &message)?;
+        let row = self.0.create_backup(&call, &course, area, message.validate_only).await?;
+        Ok(Response::new(CreateBackupResponse {
+            job: Some(row.as_ref().map(convert::job).unwrap_or_default()),
+        }))
+    }
+
+    async fn get_archive(
+        &self,
+        request: Request<GetArchiveRequest>,
+    ) -> Result<Response<GetArchiveResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let name = archive(&self.0, &principal, "name", &request.into_inner().name).await?;
+        let row = self.0.get_archive(&name).await?;
+        Ok(Response::new(GetArchiveResponse { archive: Some(convert::archive(&row)) }))
+    }
+
+    async fn list_archives(
+        &self,
+        request: Request<ListArchivesRequest>,
+    ) -> Result<Response<ListArchivesResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let SiteName(site) = name("parent", &message.parent)?;
+        auth::reach(&principal, &site)?;
+        let area = convert::area("area", message.area)?;
+        let list =
+            [&message.parent, &message.course, &message.area.to_string(), &message.show_deleted.to_string()];
+        let page = Page::parse(message.page_size, &message.page_token, &list.map(String::as_str))?;
+        let filter = ArchiveFilter {
+            area,
+            course: super::intake::course_of(&site, "course", &message.course)?,
+            show_deleted: message.show_deleted,
+            without_automated: !principal.is_administrator(),
+        };
+        let mut rows = self.0.list_archives(&site, &filter, newest(&page)?.as_ref(), page.fetch()).await?;
+        let next_page_token = page.cut(&mut rows, |row| newest_key(row.create_time, &row.archive));
+        let archives = rows.iter().map(convert::archive).collect();
+        Ok(Response::new(ListArchivesResponse { archives, next_page_token }))
+    }
+
+    async fn delete_archive(
+        &self,
+        request: Request<DeleteArchiveRequest>,
+    ) -> Result<Response<DeleteArchiveResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let target: ArchiveName = name("name", &message.name)?;
+        auth::reach(&principal, &target.site)?;
+        match archive(&self.0, &principal, "name", &message.name).await {
+            Err(error) if error.reason == Reason::ArchiveNotFound && message.allow_missing => {}
+            other => drop(other?),
+        }
+        let call = call(principal, "DeleteArchive", &message.request_id, &message)?;
+        let version = convert::version(&message.etag);
+        let row = self.0.delete_archive(&call, &target, version, message.allow_missing).await?;
+        Ok(Response::new(DeleteArchiveResponse { archive: row.as_ref().map(convert::archive) }))
+    }
+
+    async fn undelete_archive(
+        &self,
+        request: Request<UndeleteArchiveRequest>,
+    ) -> Result<Response<UndeleteArchiveResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let name = archive(&self.0, &principal, "name", &message.name).await?;
+        let call = call(principal, "UndeleteArchive", &message.request_id, &message)?;
+        let row = self.0.undelete_archive(&call, &name).await?;
+        Ok(Response::new(UndeleteArchiveResponse { archive: Some(convert::archive(&row)) }))
+    }
+
+    async fn download_archive(
+        &self,
+        request: Request<DownloadArchiveRequest>,
+    ) -> Result<Response<Self::DownloadArchiveStream>, Status> {
+        use download_archive_response::Part as Wire;
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let name = archive(&self.0, &principal, "name", &message.name).await?;
+        let container = convert::container("container", message.container)?;
+        let range = range(message.offset, message.limit, &message.if_etag)?;
+        let download = self.0.download_archive(&name, container, range).await?;
+        Ok(stream_out(download, |part| DownloadArchiveResponse {
+            part: Some(match part {
+                outflow::Part::Header(header) => Wire::Header(header),
+                outflow::Part::Chunk(chunk) => Wire::Chunk(chunk),
+                outflow::Part::Finish(finish) => Wire::Finish(finish),
+            }),
+        }))
+    }
+
+    async fn list_archive_members(
+        &self,
+        request: Request<ListArchiveMembersRequest>,
+    ) -> Result<Response<ListArchiveMembersResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let name = archive(&self.0, &principal, "parent", &message.parent).await?;
+        let list = [message.parent.as_str(), message.path_prefix.as_str()];
+        let page = Page::parse(message.page_size, &message.page_token, &list)?;
+        let (prefix, limit) = (&message.path_prefix, page.fetch() as usize);
+        let mut entries = self.0.list_members(&name, prefix, page.after.as_deref(), limit).await?;
+        let next_page_token = page.cut(&mut entries, |entry| entry.path.to_string());
+        let members = entries.iter().map(convert::member).collect();
+        Ok(Response::new(ListArchiveMembersResponse { members, next_page_token }))
+    }
+
+    async fn read_archive_member(
+        &self,
+        request: Request<ReadArchiveMemberRequest>,
+    ) -> Result<Response<Self::ReadArchiveMemberStream>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let name = archive(&self.0, &principal, "name", &message.name).await?;
+        if message.path.is_empty() {
+            return Err(Error::field("path", "is required").into());
+        }
+        let member = self.0.open_member(&name, &message.path).await?;
+        Ok(Response::new(stream_member(member)))
+    }
+
+    async fn inspect_archive(
+        &self,
+        request: Request<InspectArchiveRequest>,
+    ) -> Result<Response<InspectArchiveResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let name = archive(&self.0, &principal, "name", &request.into_inner().name).await?;
+        let inspected = self.0.inspect_archive(&name).await?;
+        Ok(Response::new(InspectArchiveResponse { inspection: Some(convert::inspection(&inspected)) }))
+    }
+}
+
+/// A member's content, decoded as it is sent.
+fn stream_member(member: MemberReader) -> Outflow<ReadArchiveMemberResponse> {
+    use read_archive_member_response::Part as Wire;
+    let message = |part| ReadArchiveMemberResponse { part: Some(part) };
+    let head = message(Wire::Member(convert::member(member.entry())));
+    let chunks = stream::try_unfold((member, 0), move |(mut member, offset)| async move {
+        let Some(data) = member.next().await? else { return Ok(None) };
+        let crc32 = Some(crc32fast::hash(&data));
+        let next = offset + convert::count(data.len() as u64);
+        Ok(Some((message(Wire::Chunk(Chunk { offset, data, crc32 })), (member, next))))
+    });
+    Box::pin(stream::once(async move { Ok(head) }).chain(chunks))
+}

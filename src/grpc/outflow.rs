@@ -1,0 +1,57 @@
+//! Downloads as response streams.
+
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt, stream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Response, Status};
+
+use super::convert;
+use crate::engine::{Download, Error, Outgoing, Range};
+use crate::proto;
+
+/// A response stream.
+pub type Outflow<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
+
+/// A message of a download, whichever call it belongs to.
+pub enum Part {
+    /// First.
+    Header(proto::DownloadHeader),
+    /// Then these.
+    Chunk(proto::Chunk),
+    /// Last.
+    Finish(proto::DownloadFinish),
+}
+
+/// The range in a request.
+pub fn range(offset: i64, limit: i64, if_etag: &str) -> Result<Range, Error> {
+    Ok(Range {
+        offset: convert::unsigned("offset", offset)?,
+        limit: Some(convert::unsigned("limit", limit)?).filter(|limit| *limit > 0),
+        if_etag: Some(if_etag.to_owned()).filter(|etag| !etag.is_empty()),
+    })
+}
+
+/// A download as a response stream.
+pub fn stream_out<M: 'static>(download: Download, message: fn(Part) -> M) -> Response<Outflow<M>> {
+    let header = proto::DownloadHeader {
+        size_bytes: convert::count(download.size),
+        sha256: download.sha256.map(|sha256| sha256.to_string()).unwrap_or_default(),
+        etag: download.etag,
+        file_name: download.file_name,
+        container: convert::wire_container(download.container).into(),
+    };
+    let rest = ReceiverStream::new(download.chunks).map(|outgoing| match outgoing {
+        Ok(Outgoing::Chunk(offset, data)) => {
+            let crc32 = Some(crc32fast::hash(&data));
+            Ok(Part::Chunk(proto::Chunk { offset: convert::count(offset), data, crc32 }))
+        }
+        Ok(Outgoing::End(sent, sha256)) => Ok(Part::Finish(proto::DownloadFinish {
+            sent_bytes: convert::count(sent),
+            sha256: sha256.map(|sha256| sha256.to_string()).unwrap_or_default(),
+        })),
+        Err(error) => Err(Status::from(error)),
+    });
+    let parts = stream::once(async move { Ok(Part::Header(header)) }).chain(rest);
+    Response::new(Box::pin(parts.map(move |part| part.map(message))))
+}

@@ -1,0 +1,76 @@
+//! RestoreService.
+
+use tonic::{Request, Response, Status, Streaming};
+
+use super::convert::{self, name, optional_name};
+use super::intake::{Accepts, Part, Stored, receive};
+use super::{auth, backup, call};
+use crate::engine::{Engine, Error, Inspected};
+use crate::ids::{ArchiveName, JobName};
+use crate::job::Area;
+use crate::proto::restore_service_server::RestoreService;
+use crate::proto::*;
+
+/// Looks into archives and restores them.
+pub struct Restore(pub Engine);
+
+#[tonic::async_trait]
+impl RestoreService for Restore {
+    async fn upload_archive(
+        &self,
+        request: Request<Streaming<UploadArchiveRequest>>,
+    ) -> Result<Response<UploadArchiveResponse>, Status> {
+        use upload_archive_request::Part as Wire;
+        let accepts = Accepts { method: "UploadArchive", only: Some(Area::DropZone) };
+        let stored = receive(&self.0, request, accepts, |message: UploadArchiveRequest| match message.part {
+            Some(Wire::Header(header)) => Part::Header(header),
+            Some(Wire::Chunk(chunk)) => Part::Chunk(chunk),
+            Some(Wire::Finish(finish)) => Part::Finish(finish),
+            None => Part::Empty,
+        })
+        .await?;
+        let inspected = match stored {
+            Stored::Now(ingested) => Inspected { row: ingested.row, manifest: ingested.manifest },
+            Stored::Before(text) => self.0.inspect_archive(&name("name", &text)?).await?,
+        };
+        Ok(Response::new(UploadArchiveResponse {
+            archive: Some(convert::archive(&inspected.row)),
+            inspection: Some(convert::inspection(&inspected)),
+        }))
+    }
+
+    async fn create_restore(
+        &self,
+        request: Request<CreateRestoreRequest>,
+    ) -> Result<Response<CreateRestoreResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let archive: ArchiveName = name("archive", &message.archive)?;
+        auth::reach(&principal, &archive.site)?;
+        backup::usable(&self.0, &principal, &archive).await?;
+        let course = match &message.target {
+            Some(create_restore_request::Target::NewCourse(new)) => {
+                optional_name("new_course.course_id", &new.course_id)?
+            }
+            None => return Err(Error::field("target", "is required").into()),
+        };
+        let call = call(principal, "CreateRestore", &message.request_id, &message)?;
+        let row = self.0.create_restore(&call, &archive, course, message.validate_only).await?;
+        Ok(Response::new(CreateRestoreResponse {
+            job: Some(row.as_ref().map(convert::job).unwrap_or_default()),
+        }))
+    }
+
+    async fn rollback_restore(
+        &self,
+        request: Request<RollbackRestoreRequest>,
+    ) -> Result<Response<RollbackRestoreResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let job: JobName = name("job", &message.job)?;
+        auth::reach(&principal, &job.site)?;
+        let call = call(principal, "RollbackRestore", &message.request_id, &message)?;
+        let row = self.0.rollback_restore(&call, &job).await?;
+        Ok(Response::new(RollbackRestoreResponse { job: Some(convert::job(&row)) }))
+    }
+}
