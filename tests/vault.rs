@@ -1,111 +1,22 @@
 //! The behaviour of a storage: one suite that a folder, a bucket and memory must all pass, with and without faults.
 
-use std::any::Any;
-
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use coursevault::clock::Timestamp;
-use coursevault::course::ContentRef;
-use coursevault::digest::Digest;
 use coursevault::ids::{PackId, SiteId, UploadId};
 use coursevault::reason::Reason;
 use coursevault::vault::fault::{Fault, Faults, Operation};
 use coursevault::vault::journal::Event;
 use coursevault::vault::{
-    ItemKind, JournalEvent, ListedPart, PackItem, SegmentId, Storage, StorageConfig, VaultError, WrittenPack,
+    ItemKind, JournalEvent, ListedPart, PackItem, SegmentId, Storage, StorageConfig, Vault, VaultError,
 };
 
 #[path = "support/s3.rs"]
 mod s3_server;
+#[path = "support/vault.rs"]
+mod support;
 
-const MIB: usize = 1 << 20;
-
-/// An empty storage, and what must live as long as it does.
-struct Fixture {
-    storage: Storage,
-    site: SiteId,
-    _kept: Box<dyn Any + Send>,
-}
-
-impl Fixture {
-    fn new(config: &StorageConfig, kept: impl Any + Send) -> Result<Self> {
-        let storage = Storage::open(&"test", config)?;
-        Ok(Self { storage, site: "main".parse()?, _kept: Box::new(kept) })
-    }
-
-    async fn memory() -> Result<Self> {
-        Self::new(&StorageConfig::memory(), ())
-    }
-
-    async fn folder() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        Self::new(&StorageConfig::folder(&folder.path().join("vault")), folder)
-    }
-
-    async fn s3() -> Result<Self> {
-        let server = s3_server::S3Server::start().await?;
-        Self::new(&server.config(), server)
-    }
-
-    async fn packs(&self) -> Result<Vec<(PackId, u64)>> {
-        let packs = self.storage.list_packs(&self.site).await?;
-        Ok(packs.into_iter().map(|listed| (listed.pack, listed.size)).collect())
-    }
-
-    /// A footer that says what the writer said, and items that read back whole.
-    async fn holds(&self, written: &WrittenPack) -> Result<()> {
-        let footer = self.storage.pack_footer(&self.site, &written.pack).await?;
-        ensure!(footer.items == written.items && footer.size == written.size, "another footer");
-        for packed in &written.items {
-            let mut hasher = blake3::Hasher::new();
-            let end = packed.offset + packed.item.content.encoded_size;
-            let mut at = packed.offset;
-            while at < end {
-                let next = end.min(at + 8 * MIB as u64);
-                hasher.update(&self.storage.read_pack(&self.site, &written.pack, at..next).await?);
-                at = next;
-            }
-            ensure!(hasher.finalize().as_bytes() == &packed.item.content.digest.0, "another content");
-        }
-        Ok(())
-    }
-}
-
-/// Bytes that repeat nowhere, the same for the same seed.
-fn noise(seed: u64, size: usize) -> Bytes {
-    let mut out = vec![0; size];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut out);
-    out.into()
-}
-
-fn item(bytes: &[u8]) -> PackItem {
-    PackItem::stored(ItemKind::Content, bytes)
-}
-
-async fn put(writer: &mut coursevault::vault::PackWriter, bytes: Bytes) -> Result<(), VaultError> {
-    writer.put(item(&bytes), bytes).await
-}
-
-/// Streams the pieces of an item and describes what was streamed. The item is not ended.
-async fn stream(writer: &mut coursevault::vault::PackWriter, seed: u64, pieces: usize) -> Result<PackItem> {
-    let (mut hasher, mut crc32, mut size) = (blake3::Hasher::new(), crc32fast::Hasher::new(), 0);
-    writer.begin().await?;
-    for index in 0..pieces {
-        let piece = noise(seed * 1_000_000 + index as u64, MIB / 4);
-        hasher.update(&piece);
-        crc32.update(&piece);
-        size += piece.len() as u64;
-        writer.append(piece).await?;
-    }
-    let content = ContentRef {
-        digest: Digest(*hasher.finalize().as_bytes()),
-        size,
-        crc32: crc32.finalize(),
-        encoded_size: size,
-        ..item(b"").content
-    };
-    Ok(PackItem { content, ..item(b"") })
-}
+use support::{Fixture, MIB, item, noise, put, stream};
 
 async fn items_read_back(vault: Fixture) -> Result<()> {
     let mut writer = vault.storage.pack_writer(&vault.site);
@@ -287,9 +198,10 @@ async fn what_is_not_there_is_not_found(vault: Fixture) -> Result<()> {
     Ok(())
 }
 
-async fn a_check_leaves_no_trace(vault: Fixture) -> Result<()> {
-    for _ in 0..3 {
-        vault.storage.check().await?;
+async fn checks_pass_side_by_side(vault: Fixture) -> Result<()> {
+    // Side by side, because a folder whose last object goes is removed under the others' hands.
+    for _ in 0..5 {
+        futures::future::try_join_all((0..8).map(|_| vault.storage.check())).await?;
     }
     Ok(())
 }
@@ -459,7 +371,7 @@ suite! {
     upload_parts_are_kept_until_deleted
     the_journal_reads_back_in_order
     what_is_not_there_is_not_found
-    a_check_leaves_no_trace
+    checks_pass_side_by_side
     cut_packs_and_wrong_ranges_are_corrupt
     a_failing_write_is_typed_and_leaves_no_pack
     a_failing_small_write_is_typed
@@ -543,5 +455,18 @@ async fn a_bucket_with_wrong_credentials_is_denied_without_showing_them() -> Res
     ensure!(!error.is_retryable() && error.reason() == Reason::StorageUnavailable);
     let shown = format!("{error:?} {error}");
     ensure!(!shown.contains("wrong-secret"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_vault_knows_its_storages_by_name() -> Result<()> {
+    let (primary, other) = ("primary".parse()?, "other".parse()?);
+    let vault = Vault::open(&[(primary, StorageConfig::memory())].into())?;
+    for (name, storage) in vault.storages() {
+        ensure!(name.as_str() == storage.name());
+        vault.storage(name)?.check().await?;
+    }
+    let error = vault.storage(&other).err().context("a refusal")?;
+    ensure!(matches!(&error, VaultError::Config { storage, .. } if storage == "other"), "{error:?}");
     Ok(())
 }

@@ -186,7 +186,13 @@ pub struct UploadStream {
     /// Bytes taken, durable or not.
     received: u64,
     pending: BytesMut,
-    writing: Option<(u64, u64, JoinHandle<Result<(), VaultError>>)>,
+    writing: Option<Writing>,
+}
+
+/// A part on its way into the storage.
+struct Writing {
+    part: PartRow,
+    task: JoinHandle<Result<(), VaultError>>,
 }
 
 impl UploadStream {
@@ -237,24 +243,24 @@ impl UploadStream {
     /// Starts writing a part while the next one is collected.
     async fn write(&mut self, part: Bytes) -> Result<(), Error> {
         self.settle().await?;
-        let (offset, size) = (self.writer.committed_bytes, part.len() as u64);
+        let row = PartRow { offset: self.writer.committed_bytes, size: part.len() as u64 };
         let (storage, name) = (self.storage.clone(), self.name.clone());
         let task =
-            tokio::spawn(async move { storage.put_part(&name.site, &name.upload, offset, part).await });
-        self.writing = Some((offset, size, task));
+            tokio::spawn(async move { storage.put_part(&name.site, &name.upload, row.offset, part).await });
+        self.writing = Some(Writing { part: row, task });
         Ok(())
     }
 
     /// Waits for the part that is being written, and counts it.
     async fn settle(&mut self) -> Result<(), Error> {
-        let Some((offset, size, task)) = self.writing.take() else { return Ok(()) };
+        let Some(Writing { part, task }) = self.writing.take() else { return Ok(()) };
         task.await.map_err(|error| {
             Error::new(Reason::Internal, "a part could not be written").caused_by(error)
         })??;
         let rules = &self.engine.rules;
         let part = NewPart {
             token: self.writer.token,
-            part: PartRow { offset, size },
+            part,
             lease: rules.lease,
             expire_time: self.engine.now().plus(rules.upload_idle),
         };

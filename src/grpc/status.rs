@@ -106,9 +106,10 @@ mod tests {
             let status = status(Error::new(*reason, "m").with("key", &1).on(&"sites/s/archives/a"));
             assert_ne!(status.code(), Code::Ok);
             assert_ne!(status.code(), Code::Unknown);
-            let info = status.get_error_details().error_info().cloned().unwrap_or_default();
-            assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason.as_str(), DOMAIN));
-            assert_eq!(info.metadata.get("key").map(String::as_str), Some("1"));
+            let details = status.get_error_details();
+            let info = details.error_info().map(|info| (info.reason.as_str(), info.domain.as_str()));
+            assert_eq!(info, Some((reason.as_str(), DOMAIN)));
+            assert!(details.error_info().is_some_and(|info| info.metadata["key"] == "1"));
             assert!(status.get_error_details().resource_info().is_some());
         }
     }
@@ -116,8 +117,8 @@ mod tests {
     #[test]
     fn a_wrong_field_is_a_bad_request_with_its_path() {
         let status = status(Error::field("page_size", "must not be negative"));
-        let violation =
-            &status.get_error_details().bad_request().cloned().unwrap_or_default().field_violations[0];
-        assert_eq!(violation.field, "page_size");
+        let details = status.get_error_details();
+        let fields = details.bad_request().map(|bad| bad.field_violations[0].field.as_str());
+        assert_eq!(fields, Some("page_size"));
     }
 }

@@ -163,22 +163,19 @@ impl Staged {
         Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
     }
 
+    /// Whoever deletes the last object of a folder removes the folder, too: between its making and the move, perhaps.
     fn move_to_target(&self) -> io::Result<()> {
-        let mut result = Ok(());
-        for _ in 0..PUBLISH_ATTEMPTS {
-            if let Some(parent) = self.target.parent() {
-                std::fs::create_dir_all(parent)?;
+        let parent = self.target.parent().unwrap_or(&self.root);
+        let attempt =
+            || std::fs::create_dir_all(parent).and_then(|()| std::fs::rename(&self.path, &self.target));
+        let mut result = attempt();
+        for _ in 1..PUBLISH_ATTEMPTS {
+            if !result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                break;
             }
-            result = std::fs::rename(&self.path, &self.target);
-            match &result {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(_) => break,
-                Ok(()) => {
-                    self.is_published.store(true, Ordering::Release);
-                    break;
-                }
-            }
+            result = attempt();
         }
+        self.is_published.store(result.is_ok(), Ordering::Release);
         result
     }
 }

@@ -164,7 +164,8 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Removes all that was written, as far as possible.
+    /// Removes all that was written, as far as possible. Waits for packs that are being finished, so it may take as long
+    /// as the storage takes to fail.
     pub async fn abort(mut self) {
         self.give_up_open_pack().await;
         // Not cut short: a pack that is being finished could appear after it was removed.

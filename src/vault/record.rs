@@ -142,6 +142,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
 
     const ARCHIVE: &str = include_str!("golden/archive_record.json");
     const REVISION: &str = include_str!("golden/revision_record.json");
