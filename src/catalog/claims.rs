@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::Tx;
 use super::error::{CatalogError, Resource};
 use super::jobs::{JobRow, job_columns, key};
 use super::sql::{self, Cells, Stored};
+use super::{Catalog, Tx};
 use crate::ids::{JobId, SiteId};
 use crate::job::{JobState, Problem, Progress};
 use crate::reason::Reason;
@@ -26,7 +26,8 @@ pub struct HeartbeatAnswer {
     pub cancel_requested: bool,
 }
 
-/// The next job for `$2`, with a lease until `$3`, at `$1`. `$1` to `$3` are all that it takes.
+/// The claim: the next job for the worker `$2`, with a lease until `$3`, at the time `$1`. A macro, because `concat!`
+/// takes literals only.
 macro_rules! claim {
     ($skip_locked:literal) => {
         concat!(
@@ -77,6 +78,31 @@ macro_rules! claim {
             job_columns!()
         )
     };
+}
+
+impl Catalog {
+    /// [`Tx::claim_job`] in a transaction of its own.
+    pub async fn claim_job(&self, owner: &str, lease: Duration) -> Result<Option<ClaimedJob>, CatalogError> {
+        let mut tx = self.begin().await?;
+        let claimed = tx.claim_job(owner, lease).await?;
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// [`Tx::heartbeat`] in a transaction of its own.
+    pub async fn heartbeat(
+        &self,
+        site: &SiteId,
+        job: &JobId,
+        token: i64,
+        progress: &Progress,
+        lease: Duration,
+    ) -> Result<HeartbeatAnswer, CatalogError> {
+        let mut tx = self.begin().await?;
+        let answer = tx.heartbeat(site, job, token, progress, lease).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
 }
 
 impl Tx {

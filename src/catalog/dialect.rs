@@ -1,6 +1,7 @@
-//! What differs between the two databases, and nothing else.
+//! What differs between the two databases. All other SQL is one text for both: `$n` placeholders, TEXT and BIGINT
+//! columns, casts around sums.
 //!
-//! All other SQL is one text for both: `$n` placeholders, TEXT and BIGINT columns, casts around sums.
+//! Two statements look at the dialect themselves: the claim in `claims` (SKIP LOCKED) and rows of values in `sql`.
 
 /// The kind of database behind the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -67,19 +67,14 @@ impl Engine {
 
     /// Claims the job whose turn it is, if there is one.
     pub async fn claim_job(&self, owner: &str) -> Result<Option<ClaimedJob>, Error> {
-        let mut tx = self.catalog.begin().await?;
-        let claimed = tx.claim_job(owner, self.rules.lease).await?;
-        tx.commit().await?;
-        Ok(claimed)
+        Ok(self.catalog.claim_job(owner, self.rules.lease).await?)
     }
 
     /// A sign of life of a running job. Answers whether it was asked to stop.
     pub async fn heartbeat(&self, context: &JobContext) -> Result<bool, Error> {
         let JobName { site, job } = &context.name;
-        let mut tx = self.catalog.begin().await?;
-        let answer = tx.heartbeat(site, job, context.token, &context.progress(), self.rules.lease).await?;
-        tx.commit().await?;
-        Ok(answer.cancel_requested)
+        let (progress, lease) = (context.progress(), self.rules.lease);
+        Ok(self.catalog.heartbeat(site, job, context.token, &progress, lease).await?.cancel_requested)
     }
 
     /// Hands the unfinished jobs of a worker that stops back, so that others claim them at once.

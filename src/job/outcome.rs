@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_keep_their_form() {
+    fn problems_keep_their_form() -> anyhow::Result<()> {
         let problem = Problem {
             reason: Reason::StorageFull,
             message: "no room".into(),
@@ -109,17 +109,18 @@ mod tests {
             retryable: true,
         };
         let text = r#"{"reason":"STORAGE_FULL","message":"no room","metadata":{"storage":"primary"},"retryable":true}"#;
-        assert_eq!(serde_json::to_string(&problem).unwrap(), text);
-        assert_eq!(serde_json::from_str::<Problem>(text).unwrap(), problem);
+        assert_eq!(serde_json::to_string(&problem)?, text);
+        assert_eq!(serde_json::from_str::<Problem>(text)?, problem);
         let newer = r#"{"reason":"FROM_THE_FUTURE","message":"m","retryable":false}"#;
-        assert_eq!(serde_json::from_str::<Problem>(newer).unwrap().reason, Reason::Internal);
+        assert_eq!(serde_json::from_str::<Problem>(newer)?.reason, Reason::Internal);
+        Ok(())
     }
 
     #[test]
-    fn results_keep_their_form() {
+    fn results_keep_their_form() -> anyhow::Result<()> {
         let result = JobResult {
-            archive: Some("0190a5f3-0000-7000-8000-000000000001".parse().unwrap()),
-            course: Some("c".parse().unwrap()),
+            archive: Some("0190a5f3-0000-7000-8000-000000000001".parse()?),
+            course: Some("c".parse()?),
             revision: Some(3),
             findings: vec![Finding {
                 severity: Severity::Warning,
@@ -132,13 +133,14 @@ mod tests {
             r#"{"archive":"0190a5f3-0000-7000-8000-000000000001","course":"c","revision":3,"findings":"#,
             r#"[{"severity":"WARNING","code":"CONTENT_ALTERED","path":"files/00/00","message":"m"}]}"#
         );
-        assert_eq!(serde_json::to_string(&result).unwrap(), text);
-        assert_eq!(serde_json::from_str::<JobResult>(text).unwrap(), result);
-        assert_eq!(serde_json::from_str::<JobResult>("{}").unwrap(), JobResult::default());
+        assert_eq!(serde_json::to_string(&result)?, text);
+        assert_eq!(serde_json::from_str::<JobResult>(text)?, result);
+        assert_eq!(serde_json::from_str::<JobResult>("{}")?, JobResult::default());
+        Ok(())
     }
 
     #[test]
-    fn progress_keeps_its_form() {
+    fn progress_keeps_its_form() -> anyhow::Result<()> {
         let progress = Progress {
             phase: "reading".into(),
             items_done: 1,
@@ -147,7 +149,8 @@ mod tests {
             bytes_total: 4,
         };
         let text = r#"{"phase":"reading","items_done":1,"items_total":2,"bytes_done":3,"bytes_total":4}"#;
-        assert_eq!(serde_json::to_string(&progress).unwrap(), text);
-        assert_eq!(serde_json::from_str::<Progress>(text).unwrap(), progress);
+        assert_eq!(serde_json::to_string(&progress)?, text);
+        assert_eq!(serde_json::from_str::<Progress>(text)?, progress);
+        Ok(())
     }
 }

@@ -126,12 +126,12 @@ mod tests {
 
     const ID: &str = "0190a5f3-0000-7000-8000-000000000001";
 
-    fn golden() -> Vec<(JobPayload, String)> {
+    fn golden() -> anyhow::Result<Vec<(JobPayload, String)>> {
         let zeros = "0".repeat(64);
-        vec![
+        Ok(vec![
             (
                 JobPayload::Ingest {
-                    upload: ID.parse().unwrap(),
+                    upload: ID.parse()?,
                     size_bytes: u64::from(u32::MAX) + 1,
                     sha256: Sha256([0; 32]),
                 },
@@ -140,31 +140,32 @@ mod tests {
                 ),
             ),
             (
-                JobPayload::Backup { course: "c-1".parse().unwrap(), area: Area::Private },
+                JobPayload::Backup { course: "c-1".parse()?, area: Area::Private },
                 r#"{"version":1,"kind":"BACKUP","course":"c-1","area":"PRIVATE"}"#.into(),
             ),
             (
-                JobPayload::Restore { archive: ID.parse().unwrap(), course_id: "c-2".parse().unwrap() },
+                JobPayload::Restore { archive: ID.parse()?, course_id: "c-2".parse()? },
                 format!(r#"{{"version":1,"kind":"RESTORE","archive":"{ID}","course_id":"c-2"}}"#),
             ),
             (
-                JobPayload::Rollback { restore_job: ID.parse().unwrap() },
+                JobPayload::Rollback { restore_job: ID.parse()? },
                 format!(r#"{{"version":1,"kind":"ROLLBACK","restore_job":"{ID}"}}"#),
             ),
-        ]
+        ])
     }
 
     #[test]
-    fn stored_forms_stay() {
-        for (payload, text) in golden() {
-            assert_eq!(payload.to_json().unwrap(), text);
-            assert_eq!(JobPayload::from_json(&text).unwrap(), payload);
+    fn stored_forms_stay() -> anyhow::Result<()> {
+        for (payload, text) in golden()? {
+            assert_eq!(payload.to_json()?, text);
+            assert_eq!(JobPayload::from_json(&text)?, payload);
             assert!(text.contains(&format!(r#""kind":"{}""#, payload.kind())));
         }
+        Ok(())
     }
 
     #[test]
-    fn other_forms_are_refused() {
+    fn other_forms_are_refused() -> anyhow::Result<()> {
         let newer = r#"{"version":2,"kind":"DREAM","of":"sheep"}"#;
         assert!(matches!(JobPayload::from_json(newer), Err(PayloadError::Version(2))));
         for bad in [
@@ -176,5 +177,6 @@ mod tests {
         ] {
             assert!(matches!(JobPayload::from_json(bad), Err(PayloadError::Json(_))), "{bad}");
         }
+        Ok(())
     }
 }

@@ -1,0 +1,273 @@
+//! Sites, courses, revisions, archives, request ids and the outbox.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::ensure;
+use coursevault::catalog::{
+    ArchiveFilter, Area, CatalogError, Container, Newest, RequestRow, Resource, RevisionOrigin, RevisionRow,
+};
+use coursevault::digest::Sha256;
+use coursevault::ids::ArchiveId;
+use coursevault::job::{Finding, Severity};
+use coursevault::reason::Reason;
+
+use crate::ground::{Ground, tree};
+
+pub async fn sites_are_made_once(ground: &Ground) -> anyhow::Result<()> {
+    let row = ground.site_row(&ground.site);
+    assert_eq!(ground.catalog.get_site(&ground.site).await?, Some(row.clone()));
+    let mut tx = ground.catalog.begin().await?;
+    let again = tx.insert_site(&row).await;
+    assert_eq!(again.map_err(|error| error.reason()), Err(Reason::SiteExists));
+    drop(tx);
+    for site in ["a", "z"] {
+        ground.insert_site(&site.parse()?).await?;
+    }
+    let first = ground.catalog.list_sites(None, 2).await?;
+    assert_eq!(first.iter().map(|row| row.site.as_str()).collect::<Vec<_>>(), ["a", "main"]);
+    let rest = ground.catalog.list_sites(first.last().map(|row| &row.site), 2).await?;
+    assert_eq!(rest.iter().map(|row| row.site.as_str()).collect::<Vec<_>>(), ["z"]);
+    Ok(())
+}
+
+pub async fn courses_page_by_id(ground: &Ground) -> anyhow::Result<()> {
+    let mut tx = ground.catalog.begin().await?;
+    for n in 0..25 {
+        tx.insert_course(&ground.course_row(&format!("course{n}"))?).await?;
+    }
+    tx.commit().await?;
+    let mut seen = Vec::new();
+    loop {
+        let page = ground.catalog.list_courses(&ground.site, seen.last(), 10, false).await?;
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page.into_iter().map(|row| row.course));
+    }
+    assert_eq!((seen.len(), seen.iter().collect::<BTreeSet<_>>().len()), (25, 25));
+    let mut tx = ground.catalog.begin().await?;
+    tx.delete_course(&ground.site, &seen[0], None, ground.now()).await?;
+    let again = tx.delete_course(&ground.site, &seen[0], None, ground.now()).await;
+    ensure!(matches!(again, Err(CatalogError::LostRace { .. })), "{again:?}");
+    tx.commit().await?;
+    assert_eq!(ground.catalog.list_courses(&ground.site, None, 100, false).await?.len(), 24);
+    assert_eq!(ground.catalog.list_courses(&ground.site, None, 100, true).await?.len(), 25);
+    Ok(())
+}
+
+pub async fn live_revision_is_guarded(ground: &Ground) -> anyhow::Result<()> {
+    let course = ground.course_row("rich")?;
+    let mut tx = ground.catalog.begin().await?;
+    tx.insert_course(&course).await?;
+    for number in 1..=3 {
+        let row = RevisionRow {
+            site: ground.site.clone(),
+            course: course.course.clone(),
+            revision: number,
+            parent: (number > 1).then_some(number - 1),
+            origin: RevisionOrigin::Published,
+            archive: ArchiveId::generate(),
+            job: None,
+            author: "platform".into(),
+            storage: ground.storage.clone(),
+            tree: tree("revision", 10),
+            create_time: ground.now(),
+        };
+        tx.insert_revision(&row).await?;
+        assert_eq!(tx.get_revision(&ground.site, &course.course, number).await?, Some(row));
+        let mut live = course.clone();
+        live.live_revision = Some(number);
+        let live = tx.set_live_revision(&live, (number > 1).then_some(number - 1)).await?;
+        assert_eq!((live.live_revision, live.version), (Some(number), number + 1));
+    }
+    tx.commit().await?;
+    let mut late = course.clone();
+    late.live_revision = Some(2);
+    for expected in [None, Some(1), Some(4)] {
+        let mut tx = ground.catalog.begin().await?;
+        let lost = tx.set_live_revision(&late, expected).await;
+        assert_eq!(lost.map_err(|error| error.reason()), Err(Reason::RevisionConflict));
+        let lost = tx.delete_course(&ground.site, &course.course, expected, ground.now()).await;
+        assert_eq!(lost.map_err(|error| error.reason()), Err(Reason::RevisionConflict));
+    }
+    let page = ground.catalog.list_revisions(&ground.site, &course.course, None, 2).await?;
+    assert_eq!(page.iter().map(|row| row.revision).collect::<Vec<_>>(), [3, 2]);
+    let page = ground.catalog.list_revisions(&ground.site, &course.course, Some(2), 2).await?;
+    assert_eq!(page.iter().map(|row| row.revision).collect::<Vec<_>>(), [1]);
+    Ok(())
+}
+
+pub async fn archives_page_without_gaps_or_doubles(ground: &Ground) -> anyhow::Result<()> {
+    let mut tx = ground.catalog.begin().await?;
+    for n in 0..60 {
+        // several of one moment, so that the id has to decide
+        if n % 7 == 0 {
+            ground.clock.advance(Duration::from_millis(1));
+        }
+        let mut row = ground.archive_row();
+        if n % 3 == 0 {
+            row.area = Area::Course;
+            row.course = Some("rich".parse()?);
+        }
+        tx.insert_archive(&row).await?;
+    }
+    tx.commit().await?;
+    let filters = [
+        (ArchiveFilter::default(), 60),
+        (ArchiveFilter { area: Some(Area::Course), ..ArchiveFilter::default() }, 20),
+        (ArchiveFilter { course: Some("rich".parse()?), ..ArchiveFilter::default() }, 20),
+        (ArchiveFilter { area: Some(Area::Private), ..ArchiveFilter::default() }, 0),
+    ];
+    for (filter, expected) in filters {
+        let mut seen = Vec::new();
+        loop {
+            let after = seen.last().map(|(create_time, id): &(_, ArchiveId)| Newest {
+                create_time: *create_time,
+                id: id.clone(),
+            });
+            let page = ground.catalog.list_archives(&ground.site, &filter, after.as_ref(), 8).await?;
+            if page.is_empty() {
+                break;
+            }
+            seen.extend(page.into_iter().map(|row| (row.create_time, row.archive)));
+            // what arrives while somebody turns pages is newer than all that
+            ground.clock.advance(Duration::from_millis(1));
+            let mut tx = ground.catalog.begin().await?;
+            let late = ground.archive_row();
+            tx.insert_archive(&late).await?;
+            tx.delete_archive(&ground.site, &late.archive, 1, ground.now(), ground.now()).await?;
+            tx.commit().await?;
+        }
+        ensure!(seen.is_sorted_by(|a, b| a > b), "newest first, none twice");
+        assert_eq!(seen.len(), expected);
+    }
+    Ok(())
+}
+
+pub async fn archives_are_deleted_and_undeleted_by_version(ground: &Ground) -> anyhow::Result<()> {
+    let mut row = ground.archive_row();
+    row.findings = vec![Finding {
+        severity: Severity::Warning,
+        code: "CONTENT_ALTERED".into(),
+        path: "files/é".into(),
+        message: "it's \"odd\"".into(),
+    }];
+    let mut tx = ground.catalog.begin().await?;
+    tx.insert_archive(&row).await?;
+    let again = tx.insert_archive(&row).await;
+    ensure!(matches!(again, Err(CatalogError::Conflict { resource: Resource::Archive, .. })), "{again:?}");
+    tx.commit().await?;
+    assert_eq!(ground.catalog.get_archive(&ground.site, &row.archive).await?, Some(row.clone()));
+
+    let mut tx = ground.catalog.begin().await?;
+    let purge = ground.now().plus(Duration::from_secs(3600));
+    let stale = tx.delete_archive(&ground.site, &row.archive, 2, ground.now(), purge).await;
+    assert_eq!(stale.map_err(|error| error.reason()), Err(Reason::EtagMismatch));
+    let deleted = tx.delete_archive(&ground.site, &row.archive, 1, ground.now(), purge).await?;
+    assert_eq!(
+        (deleted.delete_time, deleted.purge_time, deleted.version),
+        (Some(ground.now()), Some(purge), 2)
+    );
+    let twice = tx.delete_archive(&ground.site, &row.archive, 2, ground.now(), purge).await;
+    ensure!(matches!(twice, Err(CatalogError::LostRace { .. })), "{twice:?}");
+    let back = tx.undelete_archive(&ground.site, &row.archive, 2, ground.now()).await?;
+    assert_eq!((back.delete_time, back.purge_time, back.version), (None, None, 3));
+    let nothing = tx.undelete_archive(&ground.site, &ArchiveId::generate(), 1, ground.now()).await;
+    assert_eq!(nothing.map_err(|error| error.reason()), Err(Reason::ArchiveNotFound));
+    Ok(())
+}
+
+pub async fn form_digests_never_change(ground: &Ground) -> anyhow::Result<()> {
+    let row = ground.archive_row();
+    let mut tx = ground.catalog.begin().await?;
+    tx.insert_archive(&row).await?;
+    for _ in 0..2 {
+        tx.set_form_sha256(&ground.site, &row.archive, Container::Zip, &Sha256([1; 32])).await?;
+        tx.set_form_sha256(&ground.site, &row.archive, Container::TarGz, &Sha256([2; 32])).await?;
+    }
+    let other = tx.set_form_sha256(&ground.site, &row.archive, Container::Zip, &Sha256([3; 32])).await;
+    ensure!(matches!(other, Err(CatalogError::LostRace { .. })), "{other:?}");
+    let read = tx.get_archive(&ground.site, &row.archive).await?;
+    let read = read.map(|row| (row.zip_sha256, row.tgz_sha256, row.version));
+    assert_eq!(read, Some((Some(Sha256([1; 32])), Some(Sha256([2; 32])), 1)));
+    Ok(())
+}
+
+pub async fn requests_are_remembered_once(ground: &Ground) -> anyhow::Result<()> {
+    let row = RequestRow {
+        principal: "teacher".into(),
+        method: "CreateBackup".into(),
+        request_id: "b4c8".into(),
+        body_hash: "00".into(),
+        resource: "sites/main/jobs/1".into(),
+        create_time: ground.now(),
+    };
+    // of many calls at the same time, one has an effect
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let (catalog, mut row) = (ground.catalog.clone(), row.clone());
+        row.resource = format!("sites/main/jobs/{n}");
+        calls.spawn(async move {
+            let mut tx = catalog.begin().await?;
+            tx.insert_request(&row).await?;
+            tx.commit().await?;
+            Ok::<_, CatalogError>(row)
+        });
+    }
+    let (won, lost): (Vec<_>, Vec<_>) = calls.join_all().await.into_iter().partition(Result::is_ok);
+    assert_eq!((won.len(), lost.len()), (1, 7));
+    for lost in lost {
+        assert_eq!(lost.map_err(|error| error.reason()), Err(Reason::RequestIdReused));
+    }
+    let found = ground.catalog.find_request("teacher", "CreateBackup", "b4c8").await?;
+    assert_eq!(found.as_ref(), won[0].as_ref().ok());
+    assert_eq!(ground.catalog.find_request("other", "CreateBackup", "b4c8").await?, None);
+    let mut tx = ground.catalog.begin().await?;
+    assert_eq!(tx.forget_requests(ground.now()).await?, 0);
+    assert_eq!(tx.forget_requests(ground.now().plus_millis(1)).await?, 1);
+    Ok(())
+}
+
+pub async fn outbox_keeps_order_until_flushed(ground: &Ground) -> anyhow::Result<()> {
+    let mut written = Vec::new();
+    for n in 0..20 {
+        let mut tx = ground.catalog.begin().await?;
+        written.push(tx.append_outbox(&ground.site, &ground.storage, &format!(r#"{{"n":{n}}}"#)).await?);
+        if n % 4 == 0 {
+            ground.clock.advance(Duration::from_millis(1));
+        }
+        tx.commit().await?;
+        // what is rolled back leaves nothing
+        let mut tx = ground.catalog.begin().await?;
+        tx.append_outbox(&ground.site, &ground.storage, "{}").await?;
+        drop(tx);
+    }
+    let pending = ground.catalog.pending_outbox(100).await?;
+    assert_eq!(pending.iter().map(|event| event.seq).collect::<Vec<_>>(), written);
+    assert_eq!(pending[7].event, r#"{"n":7}"#);
+    let mut tx = ground.catalog.begin().await?;
+    assert_eq!(tx.mark_flushed(&written[..15]).await?, 15);
+    assert_eq!(tx.mark_flushed(&written[..15]).await?, 0);
+    assert_eq!(tx.mark_flushed(&[]).await?, 0);
+    tx.commit().await?;
+    let pending = ground.catalog.pending_outbox(2).await?;
+    assert_eq!(pending.iter().map(|event| event.seq).collect::<Vec<_>>(), written[15..17]);
+    Ok(())
+}
+
+pub async fn nothing_is_true_before_commit(ground: &Ground) -> anyhow::Result<()> {
+    let course = ground.course_row("rich")?;
+    let mut tx = ground.catalog.begin().await?;
+    tx.insert_course(&course).await?;
+    assert_eq!(tx.get_course(&ground.site, &course.course).await?, Some(course.clone()));
+    assert_eq!(ground.catalog.get_course(&ground.site, &course.course).await?, None);
+    drop(tx);
+    assert_eq!(ground.catalog.get_course(&ground.site, &course.course).await?, None);
+    let mut tx = ground.catalog.begin().await?;
+    tx.insert_course(&course).await?;
+    tx.commit().await?;
+    assert_eq!(ground.catalog.get_course(&ground.site, &course.course).await?, Some(course));
+    ground.catalog.check().await?;
+    Ok(())
+}
