@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use super::manifest::told_by;
-use crate::archive::{Container, MemberEnd, MemberSink, ReadError, ReadSummary, read_archive};
+use crate::archive::{MemberEnd, MemberSink, ReadError, ReadSummary, read_archive};
 use crate::course::MemberPath;
 use crate::digest::Digest;
+use crate::grpc::convert;
 use crate::limits::Limits;
 use crate::{moodle, proto};
 
@@ -101,26 +101,67 @@ pub fn members(path: &Path) -> anyhow::Result<Members> {
     read(path).map(|(_, sink)| sink.members)
 }
 
-/// What a local archive says of itself, and its container.
+/// What a local archive says of itself, and its container. Of a zip file only the directory and the manifest are
+/// read, so that an archive of many gigabytes answers at once; whether its members are sound shows when it is uploaded.
 pub fn inspection(path: &Path) -> anyhow::Result<(proto::Container, proto::Inspection)> {
-    let (summary, sink) = read(path)?;
-    let container = match summary.container {
-        Container::Zip => proto::Container::Zip,
-        Container::TarGz => proto::Container::TarGz,
+    let limits = Limits::default();
+    // Whatever cannot be read quickly is read as the service would read it, which finds the right words.
+    let (container, glance) = match glance_at_zip(path, &limits) {
+        Some(glance) => (proto::Container::Zip, glance),
+        None => {
+            let (summary, sink) = read(path)?;
+            let has = |name: &str| sink.members.keys().any(|path| path.as_str() == name);
+            let glance = Glance {
+                is_backup: has(MemberPath::MANIFEST),
+                is_cartridge: has(CARTRIDGE_MANIFEST),
+                manifest: sink.manifest,
+                members: summary.members,
+                content_bytes: summary.content_bytes,
+            };
+            (convert::wire_container(summary.container), glance)
+        }
     };
-    let has = |name: &str| sink.members.keys().any(|path| path.as_str() == name);
-    let told = if has(MemberPath::MANIFEST) {
-        let manifest = moodle::parse(sink.manifest.as_slice(), &sink.limits);
-        told_by(manifest.with_context(|| format!("{}: {}", path.display(), MemberPath::MANIFEST))?)
-    } else if has(CARTRIDGE_MANIFEST) {
+    let told = if glance.is_backup {
+        let manifest = moodle::parse(glance.manifest.as_slice(), &limits);
+        convert::told(&manifest.with_context(|| format!("{}: {}", path.display(), MemberPath::MANIFEST))?)
+    } else if glance.is_cartridge {
         let cartridge = proto::ArchiveType::Cartridge.into();
         proto::Inspection { r#type: cartridge, format: "imscc1".to_owned(), ..Default::default() }
     } else {
         bail!("{}: neither a Moodle backup nor a cartridge", path.display());
     };
-    let member_count = i64::try_from(summary.members)?;
-    let content_bytes = i64::try_from(summary.content_bytes)?;
+    let member_count = convert::count(glance.members);
+    let content_bytes = convert::count(glance.content_bytes);
     Ok((container, proto::Inspection { member_count, content_bytes, ..told }))
+}
+
+/// What inspection needs of an archive.
+struct Glance {
+    is_backup: bool,
+    is_cartridge: bool,
+    manifest: Vec<u8>,
+    members: u64,
+    content_bytes: u64,
+}
+
+/// Reads a zip file's directory and its manifest, nothing else.
+fn glance_at_zip(path: &Path, limits: &Limits) -> Option<Glance> {
+    let mut archive = zip::ZipArchive::new(BufReader::new(File::open(path).ok()?)).ok()?;
+    let (mut members, mut content_bytes) = (0, 0_u64);
+    for index in 0..archive.len() {
+        let entry = archive.by_index_raw(index).ok()?;
+        members += u64::from(!entry.is_dir());
+        content_bytes = content_bytes.checked_add(entry.size())?;
+    }
+    let is_backup = archive.index_for_name(MemberPath::MANIFEST).is_some();
+    let mut manifest = Vec::new();
+    if is_backup {
+        let entry = archive.by_name(MemberPath::MANIFEST).ok()?;
+        // One byte more than allowed is enough to have it refused.
+        entry.take(limits.manifest_bytes + 1).read_to_end(&mut manifest).ok()?;
+    }
+    let is_cartridge = archive.index_for_name(CARTRIDGE_MANIFEST).is_some();
+    Some(Glance { is_backup, is_cartridge, manifest, members, content_bytes })
 }
 
 #[cfg(test)]
@@ -130,7 +171,7 @@ mod tests {
 
     use super::super::compare::compare;
     use super::*;
-    use crate::archive::{Layout, Piece};
+    use crate::archive::{Container, Layout, Piece};
     use crate::course::{ContentRef, Encoding, Entry, Tree};
 
     /// An archive of small members, as the service would write it.
@@ -183,6 +224,8 @@ mod tests {
         let (container, told) = inspection(file.path())?;
         assert_eq!((container, told.r#type()), (proto::Container::Zip, proto::ArchiveType::Cartridge));
         assert_eq!((told.member_count, told.content_bytes), (1, 11));
+        let tar = archive(Container::TarGz, &[("imsmanifest.xml", "<manifest/>")])?;
+        assert_eq!(inspection(tar.path())?, (proto::Container::TarGz, told));
         let other = archive(Container::Zip, &[("readme.txt", "x")])?;
         assert!(inspection(other.path()).is_err());
         Ok(())

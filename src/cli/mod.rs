@@ -16,7 +16,6 @@ mod jobs;
 mod json;
 mod listing;
 mod local;
-mod manifest;
 mod names;
 mod output;
 mod paging;
