@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
@@ -11,7 +12,7 @@ use crate::ids::{CourseName, JobName, SiteId};
 use crate::job::{JobPayload, Problem, Progress, backoff};
 use crate::principal::{Principal, Scope};
 use crate::reason::Reason;
-use crate::vault::{ItemKind, WrittenPack};
+use crate::vault::{ItemKind, PackItem, WrittenPack};
 
 /// What a running job holds on to.
 #[derive(Clone)]
@@ -153,8 +154,7 @@ impl Engine {
     /// Makes a record durable in a pack of its own.
     pub(super) async fn write_record(&self, site: &SiteId, record: &[u8]) -> Result<Vec<WrittenPack>, Error> {
         let mut pack = self.storage()?.pack_writer(site);
-        let (item, bytes) = super::stage::plain_item(ItemKind::Record, record);
-        pack.put(item, bytes).await?;
+        pack.put(PackItem::stored(ItemKind::Record, record), Bytes::copy_from_slice(record)).await?;
         Ok(pack.finish().await?)
     }
 }

@@ -260,8 +260,7 @@ impl Stager {
         let digest = Digest::of(bytes);
         self.look_up(&[digest])?;
         if !self.known.contains_key(&digest) {
-            let (item, bytes) = plain_item(kind, bytes);
-            self.put(item, bytes)?;
+            self.put(PackItem::stored(kind, bytes), Bytes::copy_from_slice(bytes))?;
         }
         Ok(digest)
     }
@@ -432,20 +431,6 @@ impl Stager {
             self.handle.block_on(self.pack.append(piece.into()))?;
         }
     }
-}
-
-/// A tree block or a record as an item of a pack: kept as it is.
-pub fn plain_item(kind: ItemKind, bytes: &[u8]) -> (PackItem, Bytes) {
-    let size = bytes.len() as u64;
-    let content = ContentRef {
-        digest: Digest::of(bytes),
-        size,
-        crc32: crc32fast::hash(bytes),
-        encoding: Encoding::Stored,
-        encoded_size: size,
-        form: 0,
-    };
-    (PackItem { kind, content, sha1: None }, Bytes::copy_from_slice(bytes))
 }
 
 fn spill_failed(error: std::io::Error) -> Error {
