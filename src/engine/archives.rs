@@ -6,7 +6,7 @@ use super::assemble::{Download, Range, Source, form_sizes};
 use super::error::Error;
 use super::ingest::Arriving;
 use super::read::MemberReader;
-use super::{Call, Engine};
+use super::{Call, Engine, Place};
 use crate::archive::Container;
 use crate::catalog::{self, ArchiveFilter, ArchiveOrigin, ArchiveRow, ArchiveType, Newest};
 use crate::course::{Entry, MemberPath, Tree, TreeRef};
@@ -39,6 +39,7 @@ impl Engine {
     /// The row of an archive that is about to become visible.
     pub(super) fn archive_row(
         &self,
+        place: &Place,
         tree: &Arc<Tree>,
         tree_ref: TreeRef,
         about: Description<'_>,
@@ -50,7 +51,7 @@ impl Engine {
         ArchiveRow {
             site,
             archive: ArchiveId::generate(),
-            storage: self.rules.storage.clone(),
+            storage: place.storage.clone(),
             area,
             course,
             owner,
@@ -173,12 +174,12 @@ impl Engine {
 
     /// What an archive says of itself; none for a cartridge.
     pub async fn manifest_of(&self, row: &ArchiveRow) -> Result<Option<Manifest>, Error> {
-        self.manifest(&row.site, &row.tree).await
+        self.manifest(&Place::of(&row.site, &row.storage), &row.tree).await
     }
 
     /// `moodle_backup.xml` of a tree, understood.
-    pub(super) async fn manifest(&self, site: &SiteId, tree: &TreeRef) -> Result<Option<Manifest>, Error> {
-        let mut reader = self.reader(site)?;
+    pub(super) async fn manifest(&self, place: &Place, tree: &TreeRef) -> Result<Option<Manifest>, Error> {
+        let mut reader = self.reader(place)?;
         let Some(entry) = self.find_member(&mut reader, tree, MemberPath::MANIFEST).await? else {
             return Ok(None);
         };
@@ -196,13 +197,13 @@ impl Engine {
         limit: usize,
     ) -> Result<Vec<Entry>, Error> {
         let row = self.live_archive(name).await?;
-        self.members_after(&name.site, &row.tree, prefix, after, limit).await
+        self.members_after(&Place::of(&row.site, &row.storage), &row.tree, prefix, after, limit).await
     }
 
     /// One member of an archive, ready to be read.
     pub async fn open_member(&self, name: &ArchiveName, path: &str) -> Result<MemberReader, Error> {
         let row = self.live_archive(name).await?;
-        let mut reader = self.reader(&name.site)?;
+        let mut reader = self.reader(&Place::of(&row.site, &row.storage))?;
         match self.find_member(&mut reader, &row.tree, path).await? {
             Some(entry) => Ok(MemberReader::new(reader, entry)),
             None => Err(Error::new(Reason::MemberNotFound, "the archive has no such member")
@@ -229,7 +230,7 @@ impl Engine {
         };
         tracing::info!(archive = %name, offset = range.offset, "archive is downloaded");
         let source = Source {
-            site: name.site.clone(),
+            place: Place::of(&row.site, &row.storage),
             tree: row.tree,
             container,
             file_name: row.file_name,

@@ -8,14 +8,14 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256 as Hasher};
 use tokio::sync::mpsc;
 
-use super::Engine;
 use super::archives::stored_container;
 use super::error::Error;
 use super::read::ContentReader;
+use super::{Engine, Place};
 use crate::archive::{Container, Layout, Piece};
 use crate::course::TreeRef;
 use crate::digest::{Digest, Sha256};
-use crate::ids::{ArchiveName, SiteId};
+use crate::ids::ArchiveName;
 use crate::reason::Reason;
 
 /// Bytes sent at once.
@@ -61,7 +61,7 @@ pub enum Outgoing {
 
 /// What a download is made of.
 pub(super) struct Source {
-    pub site: SiteId,
+    pub place: Place,
     pub tree: TreeRef,
     pub container: Container,
     pub file_name: String,
@@ -78,7 +78,7 @@ impl Engine {
             return Err(Error::new(Reason::EtagMismatch, "the bytes are not those of the earlier download")
                 .with("etag", &etag));
         }
-        let tree = Arc::new(self.load_tree(&source.site, &source.tree).await?);
+        let tree = Arc::new(self.load_tree(&source.place, &source.tree).await?);
         let layout = Layout::new(tree, source.container)
             .map_err(|error| Error::new(error.reason(), error.to_string()))?;
         let size = layout.size();
@@ -92,7 +92,7 @@ impl Engine {
         let (sender, chunks) = mpsc::channel(IN_FLIGHT);
         let (container, sha256, file_name) = (source.container, source.sha256, source.file_name.clone());
         let outflow = Outflow {
-            reader: self.reader(&source.site)?,
+            reader: self.reader(&source.place)?,
             engine: self.clone(),
             layout: Arc::new(layout),
             sender,

@@ -6,7 +6,7 @@ use super::archives::Description;
 use super::error::Error;
 use super::ingest::Arriving;
 use super::run::JobContext;
-use super::{Call, Engine};
+use super::{Call, Engine, Place};
 use crate::archive::Container;
 use crate::backup::{Contents, Language, file_name};
 use crate::catalog::{ArchiveOrigin, JobRow};
@@ -52,13 +52,14 @@ impl Engine {
         context.report(|progress| progress.phase = "planning".into());
         let (_, number) = self.live_course(course).await?;
         let revision = self.get_revision(&RevisionName { course: course.clone(), number }).await?;
-        let tree = Arc::new(self.load_tree(&course.site, &revision.tree).await?);
+        let place = Place::of(&course.site, &revision.storage);
+        let tree = Arc::new(self.load_tree(&place, &revision.tree).await?);
         context.report(|progress| {
             progress.phase = "recording".into();
             progress.items_total = revision.tree.members;
             progress.bytes_total = revision.tree.content_bytes;
         });
-        let manifest = self.manifest(&course.site, &revision.tree).await?.ok_or_else(|| {
+        let manifest = self.manifest(&place, &revision.tree).await?.ok_or_else(|| {
             Error::new(Reason::StorageCorrupt, "the course has lost its moodle_backup.xml").on(course)
         })?;
         let arriving = Arriving {
@@ -77,15 +78,15 @@ impl Engine {
             manifest: Some(&manifest),
             findings: Vec::new(),
         };
-        let archive = self.archive_row(&tree, revision.tree, about);
-        let packs = self.write_record(&course.site, &super::journal::archive_record(&archive)?).await?;
+        let archive = self.archive_row(&place, &tree, revision.tree, about);
+        let packs = self.write_record(&place, &super::journal::archive_record(&archive)?).await?;
         let result = JobResult {
             archive: Some(archive.archive.clone()),
             course: Some(course.course.clone()),
             ..JobResult::default()
         };
         let mut tx = self.catalog.begin().await?;
-        self.insert_packs(&mut tx, &course.site, &packs).await?;
+        self.insert_packs(&mut tx, &place, &packs).await?;
         tx.insert_archive(&archive).await?;
         context.report(|progress| {
             progress.items_done = progress.items_total;

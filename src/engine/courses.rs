@@ -2,7 +2,7 @@
 
 use super::assemble::{Download, Range, Source};
 use super::error::Error;
-use super::{Call, Engine};
+use super::{Call, Engine, Place};
 use crate::archive::Container;
 use crate::catalog::{ArchiveType, CourseRow, RevisionOrigin, RevisionRow, Tx};
 use crate::ids::{ArchiveName, CourseId, CourseName, JobId, RevisionName, SiteId};
@@ -97,7 +97,7 @@ impl Engine {
             .collect();
         tracing::info!(course = %name, revision = number, offset = range.offset, "course is downloaded");
         let source = Source {
-            site: name.site.clone(),
+            place: Place::of(&revision.site, &revision.storage),
             tree: revision.tree,
             container,
             file_name: format!("{short_name}-revision-{number}.mbz"),
@@ -172,7 +172,7 @@ impl Engine {
         let original = &manifest.original_course;
         let record =
             super::journal::revision_record(&row, &original.full_name, &original.short_name, original.id)?;
-        let packs = self.write_record(&name.site, &record).await?;
+        let packs = self.write_record(&Place::of(&row.site, &row.storage), &record).await?;
         Ok(NewRevision { row, manifest, packs })
     }
 
@@ -187,7 +187,7 @@ impl Engine {
             .with("type", &row.archive_type)
             .on(name));
         }
-        self.manifest(&name.site, &row.tree).await?.ok_or_else(|| {
+        self.manifest_of(&row).await?.ok_or_else(|| {
             Error::new(Reason::StorageCorrupt, "the archive has lost its moodle_backup.xml").on(name)
         })
     }
@@ -202,7 +202,7 @@ impl Engine {
         let row = &new.row;
         let name = CourseName { site: row.site.clone(), course: row.course.clone() };
         let original = &new.manifest.original_course;
-        self.insert_packs(tx, &row.site, &new.packs).await?;
+        self.insert_packs(tx, &Place::of(&row.site, &row.storage), &new.packs).await?;
         let mut course = match tx.get_course(&row.site, &row.course).await? {
             Some(course) if course.delete_time.is_some() => {
                 return Err(Error::new(Reason::CourseDeleted, format!("{name} is deleted")).on(&name));

@@ -14,7 +14,7 @@ use super::feed::{Feed, feed};
 use super::intake::{self, Event, Intake};
 use super::run::JobContext;
 use super::stage::{Staged, Stager};
-use super::{Call, Engine};
+use super::{Call, Engine, Place};
 use crate::archive::{ReadError, ReadSummary, read_archive};
 use crate::catalog::{ArchiveOrigin, ArchiveRow, JobRow, Tx, UploadRow};
 use crate::course::Tree;
@@ -87,11 +87,12 @@ impl Engine {
         let limits = self.limits().clone();
         let reading =
             tokio::task::spawn_blocking(move || read_archive(input, &limits, &mut Intake::new(sender)));
+        let place = self.place(&arriving.site);
         let stager = Stager::new(
             Handle::current(),
             self.catalog.clone(),
-            (self.rules.storage.clone(), self.storage()?),
-            arriving.site.clone(),
+            place.clone(),
+            self.storage(&place)?,
             self.limits().clone(),
         );
         let (engine, arriving) = (self.clone(), arriving.clone());
@@ -102,7 +103,8 @@ impl Engine {
 
     /// Makes an ingested archive visible, within a transaction. The caller commits.
     pub(super) async fn publish_archive(&self, tx: &mut Tx, ingested: &Ingested) -> Result<(), Error> {
-        self.insert_packs(tx, &ingested.row.site, &ingested.staged.packs).await?;
+        self.insert_packs(tx, &Place::of(&ingested.row.site, &ingested.row.storage), &ingested.staged.packs)
+            .await?;
         tx.insert_archive(&ingested.row).await?;
         Ok(())
     }
@@ -234,7 +236,7 @@ fn stage(
             manifest: manifest.as_ref(),
             findings: staged.findings.clone(),
         };
-        let row = engine.archive_row(&staged.tree, staged.tree_ref, about);
+        let row = engine.archive_row(&engine.place(&arriving.site), &staged.tree, staged.tree_ref, about);
         let record = super::journal::archive_record(&row)?;
         described = Some((row, manifest));
         Ok(record)

@@ -80,6 +80,19 @@ pub struct Engine {
     journal: Arc<Mutex<()>>,
 }
 
+/// Where contents are shared: one site on one storage. Nothing is looked up or read across places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    site: SiteId,
+    storage: StorageName,
+}
+
+impl Place {
+    fn of(site: &SiteId, storage: &StorageName) -> Self {
+        Self { site: site.clone(), storage: storage.clone() }
+    }
+}
+
 impl Engine {
     /// Puts the use cases over a catalog and a vault.
     pub fn new(catalog: Catalog, vault: Vault, clock: Arc<dyn Clock>, rules: Rules) -> Self {
@@ -143,9 +156,9 @@ impl Engine {
 
     /// Whether the storage answers.
     pub async fn storage_answers(&self) -> bool {
-        let answer = match self.storage() {
+        let answer = match self.vault.storage(&self.rules.storage) {
             Ok(storage) => storage.check().await.map_err(Error::from),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         if let Err(error) = &answer {
             tracing::error!(error = error.chain(), "the storage does not answer");
@@ -157,8 +170,13 @@ impl Engine {
         self.clock.now()
     }
 
-    fn storage(&self) -> Result<&Storage, Error> {
-        Ok(self.vault.storage(&self.rules.storage)?)
+    /// Where new things of a site go.
+    fn place(&self, site: &SiteId) -> Place {
+        Place::of(site, &self.rules.storage)
+    }
+
+    fn storage(&self, place: &Place) -> Result<&Storage, Error> {
+        Ok(self.vault.storage(&place.storage)?)
     }
 
     async fn site(&self, site: &SiteId) -> Result<crate::catalog::SiteRow, Error> {

@@ -6,12 +6,12 @@ use std::io::Write;
 use bytes::Bytes;
 use flate2::write::DeflateDecoder;
 
-use super::Engine;
 use super::error::Error;
+use super::{Engine, Place};
 use crate::catalog::Location;
 use crate::course::{ContentRef, Encoding, Entry, Tree, TreeRef};
 use crate::digest::Digest;
-use crate::ids::{PackId, SiteId};
+use crate::ids::PackId;
 use crate::limits::Limits;
 use crate::reason::Reason;
 use crate::vault::{Storage, tree as blocks};
@@ -30,7 +30,7 @@ const LOOK_AHEAD: usize = 500;
 pub struct ContentReader {
     engine: Engine,
     storage: Storage,
-    site: SiteId,
+    place: Place,
     located: HashMap<(Digest, u64), Location>,
     blocks: VecDeque<(PackId, u64, Bytes)>,
 }
@@ -46,7 +46,7 @@ impl ContentReader {
         if wanted.is_empty() {
             return Ok(());
         }
-        let found = self.engine.catalog.locate(&self.site, &self.engine.rules.storage, &wanted).await?;
+        let found = self.engine.catalog.locate(&self.place.site, &self.place.storage, &wanted).await?;
         if self.located.len() > 8 * LOOK_AHEAD {
             self.located.clear();
         }
@@ -87,7 +87,7 @@ impl ContentReader {
         if let Some((_, start, bytes)) = self.blocks.iter().find(kept) {
             return Ok((*start, bytes.clone()));
         }
-        let bytes = self.storage.read_pack_block(&self.site, pack, base, BLOCK).await?;
+        let bytes = self.storage.read_pack_block(&self.place.site, pack, base, BLOCK).await?;
         if self.blocks.len() == BLOCKS {
             self.blocks.pop_front();
         }
@@ -230,11 +230,11 @@ fn lost(content: &ContentRef) -> Error {
 
 impl Engine {
     /// A reader for contents of a site.
-    pub(super) fn reader(&self, site: &SiteId) -> Result<ContentReader, Error> {
+    pub(super) fn reader(&self, place: &Place) -> Result<ContentReader, Error> {
         Ok(ContentReader {
             engine: self.clone(),
-            storage: self.storage()?.clone(),
-            site: site.clone(),
+            storage: self.storage(place)?.clone(),
+            place: place.clone(),
             located: HashMap::new(),
             blocks: VecDeque::new(),
         })
@@ -264,13 +264,13 @@ impl Engine {
     /// Members of a tree after a path, of those that begin with a prefix. Reads only the blocks that hold them.
     pub(super) async fn members_after(
         &self,
-        site: &SiteId,
+        place: &Place,
         tree: &TreeRef,
         prefix: &str,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Entry>, Error> {
-        let mut reader = self.reader(site)?;
+        let mut reader = self.reader(place)?;
         let limits = self.stored_limits();
         let root = self.tree_root(&mut reader, tree).await?;
         let start = after.map_or(0, |after| blocks_until(&root, after).saturating_sub(1));
@@ -298,8 +298,8 @@ impl Engine {
     }
 
     /// A whole stored tree.
-    pub(super) async fn load_tree(&self, site: &SiteId, tree: &TreeRef) -> Result<Tree, Error> {
-        let mut reader = self.reader(site)?;
+    pub(super) async fn load_tree(&self, place: &Place, tree: &TreeRef) -> Result<Tree, Error> {
+        let mut reader = self.reader(place)?;
         let limits = self.stored_limits();
         let mut entries = Vec::with_capacity(usize::try_from(tree.members).unwrap_or(0));
         for block in self.tree_root(&mut reader, tree).await? {

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::Engine;
 use super::error::Error;
+use super::{Engine, Place};
 use crate::catalog::{ClaimedJob, JobRow, PackRow, Tx};
-use crate::ids::{CourseName, JobName, SiteId};
+use crate::ids::{CourseName, JobName};
 use crate::job::{JobPayload, Problem, Progress, backoff};
 use crate::principal::{Principal, Scope};
 use crate::reason::Reason;
@@ -135,7 +135,7 @@ impl Engine {
     pub(super) async fn insert_packs(
         &self,
         tx: &mut Tx,
-        site: &SiteId,
+        place: &Place,
         packs: &[WrittenPack],
     ) -> Result<(), Error> {
         let now = self.now();
@@ -143,17 +143,17 @@ impl Engine {
             .iter()
             .map(|pack| PackRow { pack: pack.pack.clone(), size_bytes: pack.size, create_time: now })
             .collect();
-        tx.insert_packs(site, &self.rules.storage, &rows).await?;
+        tx.insert_packs(&place.site, &place.storage, &rows).await?;
         for pack in packs {
             let contents: Vec<_> = pack.items.iter().map(|item| content_row(pack, item)).collect();
-            tx.insert_contents(site, &self.rules.storage, &contents).await?;
+            tx.insert_contents(&place.site, &place.storage, &contents).await?;
         }
         Ok(())
     }
 
     /// Makes a record durable in a pack of its own.
-    pub(super) async fn write_record(&self, site: &SiteId, record: &[u8]) -> Result<Vec<WrittenPack>, Error> {
-        let mut pack = self.storage()?.pack_writer(site);
+    pub(super) async fn write_record(&self, place: &Place, record: &[u8]) -> Result<Vec<WrittenPack>, Error> {
+        let mut pack = self.storage(place)?.pack_writer(&place.site);
         pack.put(PackItem::stored(ItemKind::Record, record), Bytes::copy_from_slice(record)).await?;
         Ok(pack.finish().await?)
     }

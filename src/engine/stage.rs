@@ -11,6 +11,7 @@ use bytes::Bytes;
 use sha1::Digest as _;
 use tokio::runtime::Handle;
 
+use super::Place;
 use super::encode::{Deflater, SAMPLE};
 use super::error::Error;
 use super::intake::Event;
@@ -18,7 +19,6 @@ use crate::archive::MemberEnd;
 use crate::catalog::Catalog;
 use crate::course::{ContentRef, Encoding, Entry, MemberPath, Tree, TreeRef};
 use crate::digest::{Digest, Sha1};
-use crate::ids::{SiteId, StorageName};
 use crate::job::{Finding, Severity};
 use crate::limits::Limits;
 use crate::reason::Reason;
@@ -73,8 +73,7 @@ struct Large {
 pub struct Stager {
     handle: Handle,
     catalog: Catalog,
-    site: SiteId,
-    storage: StorageName,
+    place: Place,
     limits: Limits,
     pack: PackWriter,
     deflater: Deflater,
@@ -88,20 +87,13 @@ pub struct Stager {
 }
 
 impl Stager {
-    /// A stager for one archive of `site` on `storage`.
-    pub fn new(
-        handle: Handle,
-        catalog: Catalog,
-        (name, storage): (StorageName, &Storage),
-        site: SiteId,
-        limits: Limits,
-    ) -> Self {
+    /// A stager for one archive at a place.
+    pub fn new(handle: Handle, catalog: Catalog, place: Place, storage: &Storage, limits: Limits) -> Self {
         Self {
-            pack: storage.pack_writer(&site),
-            storage: name,
+            pack: storage.pack_writer(&place.site),
             handle,
             catalog,
-            site,
+            place,
             limits,
             deflater: Deflater::default(),
             known: HashMap::new(),
@@ -225,7 +217,11 @@ impl Stager {
     fn look_up(&mut self, digests: &[Digest]) -> Result<(), Error> {
         let unknown: Vec<Digest> =
             digests.iter().filter(|digest| !self.known.contains_key(digest)).copied().collect();
-        let found = self.handle.block_on(self.catalog.find_contents(&self.site, &self.storage, &unknown))?;
+        let found = self.handle.block_on(self.catalog.find_contents(
+            &self.place.site,
+            &self.place.storage,
+            &unknown,
+        ))?;
         for row in found {
             self.known.entry(row.content.digest).or_insert(row.content);
         }
@@ -288,7 +284,7 @@ impl Stager {
         let expected = match (claimed, declared) {
             (Some(sha1), Some(size)) => self
                 .handle
-                .block_on(self.catalog.find_by_sha1(&self.site, &self.storage, &sha1, size))?
+                .block_on(self.catalog.find_by_sha1(&self.place.site, &self.place.storage, &sha1, size))?
                 .is_some(),
             _ => false,
         };
