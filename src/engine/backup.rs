@@ -92,7 +92,7 @@ impl Engine {
             progress.items_done = progress.items_total;
             progress.bytes_done = progress.bytes_total;
         });
-        tx.succeed_job(&row.site, &row.job, context.token, &result).await?;
+        self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
         Ok(())
     }

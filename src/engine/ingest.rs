@@ -161,7 +161,7 @@ impl Engine {
         let mut tx = self.catalog.begin().await?;
         self.publish_archive(&mut tx, &ingested).await?;
         tx.finish_upload(&name.site, &name.upload, &row.job, &archive).await?;
-        tx.succeed_job(&row.site, &row.job, context.token, &result).await?;
+        self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
         self.remove_parts(&upload).await;
         Ok(())

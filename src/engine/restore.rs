@@ -70,7 +70,7 @@ impl Engine {
         let call = Call::by(requester(row));
         let mut tx = self.catalog.begin().await?;
         self.insert_revision(&mut tx, &call, &new).await?;
-        tx.succeed_job(&row.site, &row.job, context.token, &result).await?;
+        self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
         self.flush_journal().await;
         Ok(())
@@ -141,7 +141,7 @@ impl Engine {
         let mut tx = self.catalog.begin().await?;
         tx.delete_course(&course.site, &course.course, Some(revision), self.now()).await?;
         self.put_down(&mut tx, &course.site, &call, Event::CourseDeleted { course: course.clone() }).await?;
-        tx.succeed_job(&row.site, &row.job, context.token, &result).await?;
+        self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
         self.flush_journal().await;
         Ok(())

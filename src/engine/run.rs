@@ -9,7 +9,7 @@ use super::error::Error;
 use super::{Engine, Place};
 use crate::catalog::{ClaimedJob, JobRow, PackRow, Tx};
 use crate::ids::{CourseName, JobName};
-use crate::job::{JobPayload, Problem, Progress, backoff};
+use crate::job::{JobPayload, JobResult, Problem, Progress, backoff};
 use crate::principal::{Principal, Scope};
 use crate::reason::Reason;
 use crate::vault::{ItemKind, PackItem, WrittenPack};
@@ -83,6 +83,20 @@ impl Engine {
         let mut tx = self.catalog.begin().await?;
         tx.release_leases_of(owner).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Ends a job well, in the transaction of its effects: for whoever lost the lease, or was asked to stop, nothing of
+    /// that transaction holds. How far the job got is written down with it.
+    pub(super) async fn succeed(
+        &self,
+        tx: &mut Tx,
+        context: &JobContext,
+        result: &JobResult,
+    ) -> Result<(), Error> {
+        let JobName { site, job } = &context.name;
+        tx.heartbeat(site, job, context.token, &context.progress(), self.rules.lease).await?;
+        tx.succeed_job(site, job, context.token, result).await?;
+        Ok(())
     }
 
     /// Writes down how a job ended that did not succeed: stopped, to be tried again, or failed.
