@@ -24,6 +24,9 @@ use crate::job::{Area, JobResult};
 use crate::moodle::{self, Manifest};
 use crate::reason::Reason;
 
+/// Bytes handed to the reader at once.
+const PIECE: usize = 256 << 10;
+
 /// An archive that arrives.
 #[derive(Clone, Debug)]
 pub struct Arriving {
@@ -177,9 +180,12 @@ impl Engine {
     ) -> Result<(), Error> {
         let storage = self.vault.storage(&upload.storage)?;
         for part in self.catalog.list_parts(&upload.site, &upload.upload).await? {
-            let bytes = storage.read_part(&upload.site, &upload.upload, part.offset, part.size).await?;
-            if !feed.push(bytes).await? {
-                return Ok(());
+            let mut bytes = storage.read_part(&upload.site, &upload.upload, part.offset, part.size).await?;
+            // Small pieces keep the queue to the reader small: it counts pieces, not bytes.
+            while !bytes.is_empty() {
+                if !feed.push(bytes.split_to(PIECE.min(bytes.len()))).await? {
+                    return Ok(());
+                }
             }
             context.report(|progress| progress.bytes_done = part.offset + part.size);
         }
