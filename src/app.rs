@@ -136,7 +136,7 @@ impl App {
         let closing = CancellationToken::new();
         let server = Server::builder()
             .initial_stream_window_size(Some(2 << 20))
-            .initial_connection_window_size(Some(8 << 20))
+            .initial_connection_window_size(Some(4 << 20))
             .max_concurrent_streams(Some(200))
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))

@@ -15,9 +15,9 @@ use crate::job::{JobPayload, Priority};
 use crate::reason::Reason;
 use crate::vault::{Storage, VaultError};
 
-/// Bytes of a part, but for the last one of a stream. S3 stores wants at least 5 MiB for parts of its own; these are
-/// objects, so this is a matter of requests and memory only.
-const PART: usize = 8 << 20;
+/// Bytes of a part, but for the last one of a stream. Two of them are held for each stream: one that is written and
+/// one that fills.
+const PART: usize = 4 << 20;
 
 /// A session whose end was asked for.
 pub struct Finished {
@@ -219,10 +219,16 @@ impl UploadStream {
             .on(&self.name));
         }
         self.received += bytes.len() as u64;
-        self.pending.extend_from_slice(&bytes);
-        while self.pending.len() >= PART {
-            let part = self.pending.split_to(PART).freeze();
-            self.write(part).await?;
+        while !bytes.is_empty() {
+            if self.pending.capacity() == 0 {
+                self.pending = BytesMut::with_capacity(PART);
+            }
+            let room = PART - self.pending.len();
+            self.pending.extend_from_slice(&bytes.split_to(room.min(bytes.len())));
+            if self.pending.len() == PART {
+                let part = std::mem::take(&mut self.pending).freeze();
+                self.write(part).await?;
+            }
         }
         Ok(())
     }
@@ -230,7 +236,7 @@ impl UploadStream {
     /// Makes everything durable that was taken, and lets others write. Answers with the number of durable bytes.
     pub async fn close(mut self) -> Result<u64, Error> {
         if !self.pending.is_empty() {
-            let part = self.pending.split().freeze();
+            let part = std::mem::take(&mut self.pending).freeze();
             self.write(part).await?;
         }
         self.settle().await?;
