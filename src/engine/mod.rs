@@ -21,6 +21,8 @@ mod restore;
 mod run;
 mod sites;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod uploads;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Upload sessions: bytes that arrive in several streams, kept as parts until they are read as an archive.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::task::JoinHandle;
@@ -8,7 +8,9 @@ use tokio::task::JoinHandle;
 use super::error::Error;
 use super::ingest::Arriving;
 use super::{Call, Engine};
-use crate::catalog::{ArchiveRow, JobRow, NewPart, PartRow, UploadRow, UploadState, WriterLease};
+use crate::catalog::{
+    ArchiveRow, CatalogError, JobRow, NewPart, PartRow, UploadRow, UploadState, WriterLease,
+};
 use crate::digest::Sha256;
 use crate::ids::{JobName, UploadId, UploadName};
 use crate::job::{JobPayload, Priority};
@@ -76,15 +78,18 @@ impl Engine {
     pub async fn open_upload_stream(&self, name: &UploadName) -> Result<UploadStream, Error> {
         let upload = self.get_upload(name).await?;
         let lease = self.rules.lease;
+        let storage = self.vault.storage(&upload.storage)?.clone();
+        let renewed = Instant::now();
         let mut tx = self.catalog.begin().await?;
         let writer = tx.acquire_writer(&name.site, &name.upload, lease).await?;
         tx.commit().await?;
         Ok(UploadStream {
-            storage: self.vault.storage(&upload.storage)?.clone(),
+            storage,
             engine: self.clone(),
             name: name.clone(),
             received: writer.committed_bytes,
             writer,
+            renewed,
             pending: BytesMut::new(),
             writing: None,
         })
@@ -123,7 +128,14 @@ impl Engine {
         let mut job = self.new_job(call, &name.site, payload, Priority::Interactive);
         job.source = Some(name.to_string());
         let mut tx = self.catalog.begin().await?;
-        tx.start_finishing(&name.site, &name.upload, &job.job).await?;
+        match tx.start_finishing(&name.site, &name.upload, &job.job).await {
+            // The same call came twice at once: the other one asked for the job.
+            Err(CatalogError::LostRace { .. }) => {
+                drop(tx);
+                return Box::pin(self.finish_upload(call, name, size, sha256)).await;
+            }
+            other => drop(other?),
+        }
         let row = tx.insert_job(&job).await?;
         tx.commit().await?;
         self.job_changed();
@@ -183,8 +195,11 @@ pub struct UploadStream {
     storage: Storage,
     name: UploadName,
     writer: WriterLease,
+    /// The writer's lease counts from here at least.
+    renewed: Instant,
     /// Bytes taken, durable or not.
     received: u64,
+    /// The last of them, in no part yet.
     pending: BytesMut,
     writing: Option<Writing>,
 }
@@ -235,25 +250,49 @@ impl UploadStream {
 
     /// Makes everything durable that was taken, and lets others write. Answers with the number of durable bytes.
     pub async fn close(mut self) -> Result<u64, Error> {
-        if !self.pending.is_empty() {
-            let part = std::mem::take(&mut self.pending).freeze();
-            self.write(part).await?;
-        }
-        self.settle().await?;
+        let kept = self.keep_all().await;
         let mut tx = self.engine.catalog.begin().await?;
         tx.release_writer(&self.name.site, &self.name.upload, self.writer.token).await?;
         tx.commit().await?;
-        Ok(self.writer.committed_bytes)
+        kept.map(|()| self.writer.committed_bytes)
+    }
+
+    async fn keep_all(&mut self) -> Result<(), Error> {
+        self.settle().await?;
+        // After a part that failed, what came behind it has no place: the sender repeats both.
+        if !self.pending.is_empty()
+            && self.writer.committed_bytes + self.pending.len() as u64 == self.received
+        {
+            let part = std::mem::take(&mut self.pending).freeze();
+            self.write(part).await?;
+        }
+        self.settle().await
     }
 
     /// Starts writing a part while the next one is collected.
     async fn write(&mut self, part: Bytes) -> Result<(), Error> {
         self.settle().await?;
+        self.stay_writer().await?;
         let row = PartRow { offset: self.writer.committed_bytes, size: part.len() as u64 };
         let (storage, name) = (self.storage.clone(), self.name.clone());
         let task =
             tokio::spawn(async move { storage.put_part(&name.site, &name.upload, row.offset, part).await });
         self.writing = Some(Writing { part: row, task });
+        Ok(())
+    }
+
+    /// Makes sure that nobody else writes now and for a while. A stream whose connection hangs may wake up after its
+    /// lease ended: it must not put its part over that of the stream that took its place, for both have one name.
+    async fn stay_writer(&mut self) -> Result<(), Error> {
+        let lease = self.engine.rules.lease;
+        if self.renewed.elapsed() < lease / 3 {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let mut tx = self.engine.catalog.begin().await?;
+        tx.renew_writer(&self.name.site, &self.name.upload, self.writer.token, lease).await?;
+        tx.commit().await?;
+        self.renewed = now;
         Ok(())
     }
 
@@ -270,9 +309,12 @@ impl UploadStream {
             lease: rules.lease,
             expire_time: self.engine.now().plus(rules.upload_idle),
         };
+        let now = Instant::now();
         let mut tx = self.engine.catalog.begin().await?;
-        self.writer.committed_bytes = tx.add_part(&self.name.site, &self.name.upload, &part).await?;
+        let committed = tx.add_part(&self.name.site, &self.name.upload, &part).await?;
         tx.commit().await?;
+        self.writer.committed_bytes = committed;
+        self.renewed = now;
         Ok(())
     }
 }
