@@ -166,7 +166,9 @@ impl Engine {
         tx.finish_upload(&name.site, &name.upload, &row.job, &archive).await?;
         self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
-        self.remove_parts(&upload).await;
+        // By itself: the job has ended, so its worker may leave it at any moment.
+        let engine = self.clone();
+        tokio::spawn(async move { engine.remove_parts(&upload).await });
         Ok(())
     }
 

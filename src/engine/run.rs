@@ -109,8 +109,8 @@ impl Engine {
         let JobName { site, job } = &context.name;
         let mut tx = self.catalog.begin().await?;
         if error.reason == Reason::JobCancelled {
-            tx.cancel_settled(site, job, context.token).await?;
-            self.release_upload(&mut tx, row).await?;
+            let ended = tx.cancel_settled(site, job, context.token).await?;
+            self.release_upload(&mut tx, &ended).await?;
         } else {
             let problem = error.to_problem();
             match backoff(row.attempts).filter(|_| error.retryable) {

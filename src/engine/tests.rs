@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Arriving, Engine, Error, Rules};
-use crate::catalog::{Catalog, CatalogClock, CatalogConfig};
+use super::{Arriving, Engine, Error, JobContext, Rules};
+use crate::catalog::{Catalog, CatalogClock, CatalogConfig, UploadState};
 use crate::clock::SystemClock;
-use crate::ids::{SiteId, UploadName};
-use crate::job::Area;
+use crate::ids::{JobName, SiteId, UploadName};
+use crate::job::{Area, JobState};
 use crate::limits::Limits;
 use crate::principal::Principal;
 use crate::reason::Reason;
@@ -134,5 +134,23 @@ async fn finishing_twice_at_once_asks_for_one_job() -> Outcome {
     let finish = || ground.engine.finish_upload(&call, &name, 10, sha256);
     let (one, two) = tokio::join!(finish(), finish());
     assert_eq!(one?.job, two?.job);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_upload_opens_again_when_its_cancelled_job_lost_its_worker() -> Outcome {
+    let ground = Ground::new(Duration::ZERO).await?;
+    let name = ground.open().await?;
+    let job = ground.engine.finish_upload(&ground.call(), &name, 0, crate::digest::Sha256([0; 32])).await?;
+    let job = JobName { site: job.site, job: job.job };
+    assert!(ground.engine.claim_job("vanishes").await?.is_some());
+    ground.engine.cancel_job(&ground.call(), &job, "").await?;
+    let Some(taken) = ground.engine.claim_job("comes").await? else {
+        return Err("nothing to take over".into());
+    };
+    assert_eq!(taken.job.state, JobState::Cancelling);
+    let stopped = Error::new(Reason::JobCancelled, "the job was cancelled");
+    ground.engine.settle_unsuccessful(&taken.job, &JobContext::new(&taken), &stopped).await?;
+    assert_eq!(ground.engine.get_upload(&name).await?.state, UploadState::Open);
     Ok(())
 }

@@ -2,19 +2,24 @@
 //!
 //! It knows what a job's life is, not what a job does: that is the engine's.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::catalog::ClaimedJob;
+use crate::catalog::{ClaimedJob, JobRow};
 use crate::engine::{Engine, Error, JobContext};
 use crate::reason::Reason;
 
 /// Due jobs of other replicas, and expired leases, are looked for this often.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// A job that takes its process down each time is begun so often. Far above the attempts after errors.
+const MAX_CLAIMS: u32 = 20;
 
 /// Claims and runs jobs until it is told to stop.
 pub struct Worker {
@@ -35,6 +40,7 @@ impl Worker {
 
     /// Runs jobs until told to stop, then hands the unfinished ones back for others to claim.
     pub async fn run(self) {
+        let journal = tokio::spawn(keep_journal(self.engine.clone(), self.stop.clone()));
         while !self.stop.is_cancelled() {
             let claimed = tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -45,7 +51,6 @@ impl Worker {
                 Ok(false) => {}
                 Err(error) => tracing::warn!(error = error.chain(), "no job could be claimed"),
             }
-            self.engine.flush_journal().await;
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 () = self.engine.work_arrived() => {}
@@ -57,6 +62,8 @@ impl Worker {
         if let Err(error) = self.engine.hand_back(&self.owner).await {
             tracing::warn!(error = error.chain(), "jobs wait for the end of their leases");
         }
+        // It ends with the same signal, and never by itself.
+        drop(journal.await);
     }
 
     /// Claims a job and starts it, as soon as a slot is free. `false`: there is none.
@@ -70,6 +77,21 @@ impl Worker {
             engine.job_changed();
         });
         Ok(true)
+    }
+}
+
+/// Brings events to the journal that could not be brought there with their facts. Beside the claims, for a storage that
+/// does not answer takes minutes to say so.
+async fn keep_journal(engine: Engine, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = engine.flush_journal() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
     }
 }
 
@@ -89,7 +111,7 @@ async fn run(engine: &Engine, claimed: ClaimedJob, stop: CancellationToken) {
     tracing::info!(job = %context.name, kind = %row.payload.kind(), attempt = row.attempts, "job begins");
     engine.job_changed();
     let ended = tokio::select! {
-        ended = engine.run_job(row, &context) => Ok(ended),
+        ended = attempt(engine, row, &context) => Ok(ended),
         left = leave(engine, &context, &stop) => Err(left),
     };
     let settled = match ended {
@@ -97,21 +119,61 @@ async fn run(engine: &Engine, claimed: ClaimedJob, stop: CancellationToken) {
             tracing::info!(job = %context.name, "job succeeded");
             Ok(())
         }
-        Ok(Err(error)) if error.reason == Reason::JobLeaseLost => Err(error),
-        Ok(Err(error)) => {
-            tracing::warn!(job = %context.name, reason = error.reason.as_str(), error = error.chain(), "job did not succeed");
-            engine.settle_unsuccessful(row, &context, &error).await
-        }
-        Err(Left::Cancelled) => {
-            let error = Error::new(Reason::JobCancelled, "the job was cancelled");
-            engine.settle_unsuccessful(row, &context, &error).await
-        }
-        Err(Left::Lost) => Err(Error::new(Reason::JobLeaseLost, "another worker has the job")),
+        Ok(Err(error)) => unsuccessful(engine, row, &context, error).await,
+        Err(Left::Cancelled) => unsuccessful(engine, row, &context, cancelled()).await,
+        Err(Left::Lost) => lost(engine, &context).await,
         // All of this worker's jobs are handed back at once, after the last of them has stopped.
         Err(Left::Stopping) => Ok(()),
     };
     if let Err(error) = settled {
         tracing::warn!(job = %context.name, error = error.chain(), "job is left to its next claim");
+    }
+}
+
+/// Runs a job. One that panics fails like any other: it must not come back for ever, each time with its next claim.
+async fn attempt(engine: &Engine, row: &JobRow, context: &JobContext) -> Result<(), Error> {
+    if row.attempts > MAX_CLAIMS {
+        let message = format!("the job was begun {MAX_CLAIMS} times and never came to an end");
+        return Err(Error::new(Reason::JobAttemptsExhausted, message));
+    }
+    let running = AssertUnwindSafe(engine.run_job(row, context)).catch_unwind();
+    running.await.unwrap_or_else(|_| Err(Error::new(Reason::Internal, "the job failed unexpectedly")))
+}
+
+/// A sign of life that comes just after the job's end finds no lease either.
+async fn lost(engine: &Engine, context: &JobContext) -> Result<(), Error> {
+    let row = engine.get_job(&context.name).await?;
+    if row.state.is_ended() && row.lease_token == context.token {
+        tracing::info!(job = %context.name, state = %row.state, "job has ended");
+        return Ok(());
+    }
+    Err(Error::new(Reason::JobLeaseLost, "another worker has the job"))
+}
+
+fn cancelled() -> Error {
+    Error::new(Reason::JobCancelled, "the job was cancelled")
+}
+
+async fn unsuccessful(
+    engine: &Engine,
+    row: &JobRow,
+    context: &JobContext,
+    error: Error,
+) -> Result<(), Error> {
+    match error.reason {
+        Reason::JobLeaseLost => return Err(error),
+        Reason::JobCancelled => tracing::info!(job = %context.name, "job was cancelled"),
+        reason => {
+            let reason = reason.as_str();
+            tracing::warn!(job = %context.name, reason, error = error.chain(), "job did not succeed");
+        }
+    }
+    match engine.settle_unsuccessful(row, context, &error).await {
+        // It was asked to stop just before it failed.
+        Err(late) if late.reason == Reason::JobCancelled && error.reason != late.reason => {
+            engine.settle_unsuccessful(row, context, &cancelled()).await
+        }
+        settled => settled,
     }
 }
 
