@@ -255,7 +255,8 @@ impl Stager {
     fn put_plain(&mut self, kind: ItemKind, bytes: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of(bytes);
         self.look_up(&[digest])?;
-        if !self.known.contains_key(&digest) {
+        // A member with these very bytes may be known in a deflated form; a tree or a record is read as it is.
+        if self.known.get(&digest).is_none_or(|known| known.encoding != Encoding::Stored) {
             self.put(PackItem::stored(kind, bytes), Bytes::copy_from_slice(bytes))?;
         }
         Ok(digest)
