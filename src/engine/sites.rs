@@ -83,8 +83,12 @@ impl Engine {
         let mut wanted: Vec<&SiteId> =
             sites.iter().filter(|site| after.is_none_or(|after| *site > after)).collect();
         wanted.sort();
+        wanted.dedup();
         let mut rows = Vec::new();
-        for site in wanted.into_iter().take(limit as usize) {
+        for site in wanted {
+            if rows.len() == limit as usize {
+                break;
+            }
             rows.extend(self.catalog.get_site(site).await?);
         }
         Ok(rows)
