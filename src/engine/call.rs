@@ -50,6 +50,21 @@ impl Call {
 }
 
 impl Engine {
+    /// Does what a call asks for. When that fails because the same call came a second time at the same moment and was
+    /// faster, the other's effect is the answer: `act` finds it when it runs again.
+    pub async fn once<T, F>(&self, call: &Call, act: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        match act().await {
+            Err(error) if call.request.is_some() => match self.replayed(call).await {
+                Ok(Some(_)) => act().await,
+                _ => Err(error),
+            },
+            done => done,
+        }
+    }
+
     /// The resource that an earlier call with the same request id made or changed.
     /// [`Reason::RequestIdReused`] when that call asked for something else.
     pub async fn replayed(&self, call: &Call) -> Result<Option<String>, Error> {

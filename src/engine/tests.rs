@@ -5,9 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Arriving, Engine, Error, JobContext, Rules};
+use super::intake::Event;
+use super::stage::Stager;
+use super::{Arriving, Call, Engine, Error, JobContext, RequestKey, Rules};
+use crate::archive::MemberEnd;
 use crate::catalog::{Catalog, CatalogClock, CatalogConfig, UploadState};
 use crate::clock::SystemClock;
+use crate::course::{Encoding, MemberPath};
+use crate::digest::Digest;
 use crate::ids::{JobName, SiteId, UploadName};
 use crate::job::{Area, JobState};
 use crate::limits::Limits;
@@ -45,8 +50,8 @@ impl Ground {
         Ok(Self { engine, faults, site, _folder: folder })
     }
 
-    pub fn call(&self) -> super::Call {
-        super::Call::by(Principal::local())
+    pub fn call(&self) -> Call {
+        Call::by(Principal::local())
     }
 
     pub async fn open(&self) -> Result<UploadName, Error> {
@@ -152,5 +157,49 @@ async fn an_upload_opens_again_when_its_cancelled_job_lost_its_worker() -> Outco
     let stopped = Error::new(Reason::JobCancelled, "the job was cancelled");
     ground.engine.settle_unsuccessful(&taken.job, &JobContext::new(&taken), &stopped).await?;
     assert_eq!(ground.engine.get_upload(&name).await?.state, UploadState::Open);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tree_is_kept_as_it_is_though_a_member_has_its_bytes() -> Outcome {
+    let ground = Ground::new(Duration::from_secs(30)).await?;
+    let place = ground.engine.place(&ground.site);
+    let storage = ground.engine.storage(&place)?.clone();
+    let (catalog, limits) = (ground.engine.catalog().clone(), ground.engine.limits().clone());
+    let handle = tokio::runtime::Handle::current();
+    let stage = move |plain: Vec<u8>| {
+        let mut stager = Stager::new(handle, catalog, place, &storage, limits.clone());
+        let end = MemberEnd { size: plain.len() as u64, crc32: crc32fast::hash(&plain), raw_size: None };
+        let path = MemberPath::parse("files/block", &limits)
+            .map_err(|_| Error::new(Reason::Internal, "the path is none"))?;
+        stager.take(Event::Whole { path, plain: plain.clone(), raw: None, end })?;
+        stager.finish(|_| Ok(plain))
+    };
+    let plain = vec![7; 9_000];
+    let digest = Digest::of(&plain);
+    let staged = tokio::task::spawn_blocking(move || stage(plain)).await??;
+    let forms: Vec<_> = (staged.packs.iter().flat_map(|pack| &pack.items))
+        .map(|packed| packed.item.content)
+        .filter(|content| content.digest == digest)
+        .map(|content| content.encoding)
+        .collect();
+    assert_eq!(forms, [Encoding::Deflate, Encoding::Stored]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_call_that_comes_twice_at_once_has_one_effect_and_one_answer() -> Outcome {
+    let ground = Ground::new(Duration::from_secs(30)).await?;
+    let engine = &ground.engine;
+    let key = RequestKey { method: "CreateSite", id: "1".into(), body: Digest::of(b"new") };
+    let call = Call { principal: Principal::local(), request: Some(key) };
+    let new: SiteId = "new".parse()?;
+    let create = || engine.once(&call, || engine.create_site(&call, &new, "", "", ""));
+    let (one, two) = tokio::join!(create(), create());
+    assert_eq!(one?, two?);
+    let other = RequestKey { method: "CreateSite", id: "1".into(), body: Digest::of(b"other") };
+    let call = Call { principal: Principal::local(), request: Some(other) };
+    let refused = engine.once(&call, || engine.create_site(&call, &new, "", "", "")).await;
+    assert_eq!(refused.map_err(|error| error.reason), Err(Reason::RequestIdReused));
     Ok(())
 }

@@ -44,8 +44,12 @@ impl AdminService for Admin {
         let id: SiteId = name("site_id", &message.site_id)?;
         let site = message.site.clone().unwrap_or_default();
         let call = call(principal, "CreateSite", &message.request_id, &message)?;
-        let row =
-            self.engine.create_site(&call, &id, &site.display_name, &site.language, &site.time_zone).await?;
+        let row = self
+            .engine
+            .once(&call, || {
+                self.engine.create_site(&call, &id, &site.display_name, &site.language, &site.time_zone)
+            })
+            .await?;
         Ok(Response::new(CreateSiteResponse { site: Some(convert::site(&row)) }))
     }
 

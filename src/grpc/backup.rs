@@ -90,7 +90,8 @@ impl BackupService for Backup {
         auth::reach(&principal, &course.site)?;
         let area = convert::area("area", message.area)?.unwrap_or(Area::Course);
         let call = call(principal, "CreateBackup", &message.request_id, &message)?;
-        let row = self.0.create_backup(&call, &course, area, message.validate_only).await?;
+        let row =
+            self.0.once(&call, || self.0.create_backup(&call, &course, area, message.validate_only)).await?;
         Ok(Response::new(CreateBackupResponse {
             job: Some(row.as_ref().map(convert::job).unwrap_or_default()),
         }))
@@ -144,7 +145,10 @@ impl BackupService for Backup {
         }
         let call = call(principal, "DeleteArchive", &message.request_id, &message)?;
         let version = convert::version(&message.etag);
-        let row = self.0.delete_archive(&call, &target, version, message.allow_missing).await?;
+        let row = self
+            .0
+            .once(&call, || self.0.delete_archive(&call, &target, version, message.allow_missing))
+            .await?;
         Ok(Response::new(DeleteArchiveResponse { archive: row.as_ref().map(convert::archive) }))
     }
 
@@ -156,7 +160,7 @@ impl BackupService for Backup {
         let message = request.into_inner();
         let name = archive(&self.0, &principal, "name", &message.name).await?;
         let call = call(principal, "UndeleteArchive", &message.request_id, &message)?;
-        let row = self.0.undelete_archive(&call, &name).await?;
+        let row = self.0.once(&call, || self.0.undelete_archive(&call, &name)).await?;
         Ok(Response::new(UndeleteArchiveResponse { archive: Some(convert::archive(&row)) }))
     }
 

@@ -117,7 +117,8 @@ impl CourseService for Course {
         }
         let expected = expected.map(|revision| revision.number);
         let call = call(principal, "PublishRevision", &message.request_id, &message)?;
-        let published = self.0.publish_revision(&call, &course, &archive, expected).await?;
+        let published =
+            self.0.once(&call, || self.0.publish_revision(&call, &course, &archive, expected)).await?;
         Ok(Response::new(PublishRevisionResponse {
             revision: Some(convert::revision(&published.revision)),
             course: Some(convert::course(&published.course)),

@@ -96,7 +96,14 @@ pub async fn receive<M>(
     let ingested = ingest.await.map_err(|error| {
         Error::new(Reason::Internal, "reading the archive failed unexpectedly").caused_by(error)
     })??;
-    Ok(Stored::Now(Box::new(engine.store_upload(&call, ingested).await?)))
+    match engine.store_upload(&call, ingested).await {
+        Ok(ingested) => Ok(Stored::Now(Box::new(ingested))),
+        // The same upload came twice at once, and the other one is stored.
+        Err(error) => match engine.replayed(&call).await {
+            Ok(Some(name)) => Ok(Stored::Before(name)),
+            _ => Err(error),
+        },
+    }
 }
 
 async fn next(parts: &mut (impl Stream<Item = Result<Part, Status>> + Unpin)) -> Result<Part, Error> {

@@ -55,7 +55,10 @@ impl RestoreService for Restore {
             None => return Err(Error::field("target", "is required").into()),
         };
         let call = call(principal, "CreateRestore", &message.request_id, &message)?;
-        let row = self.0.create_restore(&call, &archive, course, message.validate_only).await?;
+        let row = self
+            .0
+            .once(&call, || self.0.create_restore(&call, &archive, course.clone(), message.validate_only))
+            .await?;
         Ok(Response::new(CreateRestoreResponse {
             job: Some(row.as_ref().map(convert::job).unwrap_or_default()),
         }))
@@ -70,7 +73,7 @@ impl RestoreService for Restore {
         let job: JobName = name("job", &message.job)?;
         auth::reach(&principal, &job.site)?;
         let call = call(principal, "RollbackRestore", &message.request_id, &message)?;
-        let row = self.0.rollback_restore(&call, &job).await?;
+        let row = self.0.once(&call, || self.0.rollback_restore(&call, &job)).await?;
         Ok(Response::new(RollbackRestoreResponse { job: Some(convert::job(&row)) }))
     }
 }

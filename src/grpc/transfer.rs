@@ -50,7 +50,7 @@ impl TransferService for Transfer {
         let (file_name, owner) = (message.file_name.clone(), principal.name.clone());
         let arriving = Arriving { site, area, course, file_name, owner, job: None };
         let call = call(principal, "StartUpload", &message.request_id, &message)?;
-        let row = self.0.start_upload(&call, arriving).await?;
+        let row = self.0.once(&call, || self.0.start_upload(&call, arriving.clone())).await?;
         let max_chunk_bytes = convert::count(self.0.limits().chunk_bytes as u64);
         Ok(Response::new(StartUploadResponse { upload: Some(convert::upload(&row)), max_chunk_bytes }))
     }
