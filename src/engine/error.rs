@@ -48,6 +48,16 @@ impl Error {
         error
     }
 
+    /// Says that the wrong field, if one is named, lies within another one.
+    #[must_use]
+    pub fn within(mut self, outer: &str) -> Self {
+        if let Some(field) = &mut self.field {
+            self.message = format!("{outer}.{}", self.message);
+            *field = format!("{outer}.{field}");
+        }
+        self
+    }
+
     /// A resource that is not there.
     pub fn not_found(reason: Reason, name: &impl ToString) -> Self {
         let name = name.to_string();

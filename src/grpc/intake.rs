@@ -57,11 +57,12 @@ pub async fn receive<M>(
         return Err(Error::new(Reason::UploadProtocol, "the first message must be the header"));
     };
     let arriving = arriving(&principal, &header, &accepts)?;
-    let call = call(principal, accepts.method, &header.request_id, &header)?;
+    let call = call(principal, accepts.method, &header.request_id, &header)
+        .map_err(|error| error.within("header"))?;
     if let Some(name) = engine.replayed(&call).await? {
         return Ok(Stored::Before(name));
     }
-    engine.check_arriving(&arriving).await?;
+    engine.check_arriving(&arriving).await.map_err(|error| error.within("header"))?;
     let (mut feed, reader) = feed(engine.limits().upload_bytes);
     let sent = Arc::new(OnceLock::new());
     let (ingest_engine, told) = (engine.clone(), Arc::clone(&sent));
@@ -79,7 +80,8 @@ pub async fn receive<M>(
                 }
             }
             Part::Finish(finish) => {
-                let (size, sha256) = announced(finish.size_bytes, &finish.sha256)?;
+                let (size, sha256) =
+                    announced(finish.size_bytes, &finish.sha256).map_err(|error| error.within("finish"))?;
                 // Set once, for a stream has one finish.
                 let _ = sent.set((size, sha256));
                 feed.finish(size, &sha256).await?;
