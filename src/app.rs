@@ -19,7 +19,8 @@ use crate::clock::Clock;
 use crate::config::{Config, storage_primary};
 use crate::engine::{Engine, Rules};
 use crate::grpc::{self, AuthLayer, ServerFacts, Tokens};
-use crate::vault::{StorageConfig, Vault};
+use crate::ids::StorageName;
+use crate::vault::{StorageConfig, Vault, VaultError};
 use crate::worker::Worker;
 
 /// Why a server cannot start or run.
@@ -69,6 +70,15 @@ pub struct App {
 impl App {
     /// Opens catalog and storages, and makes the default site.
     pub async fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
+        Self::build_with(config, clock, Vault::open).await
+    }
+
+    /// As [`Self::build`], over storages that the caller opens, so that tests can make them fail.
+    pub async fn build_with(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        open: impl FnOnce(&BTreeMap<StorageName, StorageConfig>) -> Result<Vault, VaultError>,
+    ) -> Result<Self, AppError> {
         let embedded = config.catalog_url.is_none();
         let lock = if embedded { Some(lock_data_dir(&config.data_dir)?) } else { None };
         let catalog_config = CatalogConfig {
@@ -102,7 +112,7 @@ impl App {
             upload_idle: Duration::from_secs(u64::from(config.upload_hours) * 3600),
             lease: config.lease(),
         };
-        let engine = Engine::new(catalog, Vault::open(&storages)?, clock, rules);
+        let engine = Engine::new(catalog, open(&storages)?, clock, rules);
         engine.ensure_site(&config.default_site).await?;
         Ok(Self { config, engine, facts, _lock: lock })
     }
@@ -180,7 +190,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 }
 
 /// The configured storages, or a folder beside the catalog.
-fn storages(config: &Config) -> BTreeMap<crate::ids::StorageName, StorageConfig> {
+fn storages(config: &Config) -> BTreeMap<StorageName, StorageConfig> {
     if !config.storages.is_empty() {
         return config.storages.clone();
     }

@@ -1,225 +1,156 @@
-//! A real server for tests: in this process, on a port of its own, with real clients.
+//! A server for a test: the real one, on a loopback port of its own, over a folder of its own.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use coursevault::app::App;
+use anyhow::{Result, anyhow};
+use coursevault::app::{App, AppError};
 use coursevault::clock::SystemClock;
 use coursevault::config::Config;
-use coursevault::proto::admin_service_client::AdminServiceClient;
-use coursevault::proto::backup_service_client::BackupServiceClient;
-use coursevault::proto::course_service_client::CourseServiceClient;
-use coursevault::proto::job_service_client::JobServiceClient;
-use coursevault::proto::restore_service_client::RestoreServiceClient;
-use coursevault::proto::transfer_service_client::TransferServiceClient;
-use coursevault::proto::*;
-use sha2::{Digest as _, Sha256};
+use coursevault::engine::Engine;
+use coursevault::vault::fault::Faults;
+use coursevault::vault::{Storage, Vault};
+use secrecy::SecretString;
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 
-/// What a test returns: whatever goes wrong fails it with its own words.
-pub type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+use crate::client::Client;
+use crate::postgres;
+use crate::s3_server::S3Server;
 
-/// The parent of everything in the default site.
-pub const SITE: &str = "sites/main";
-
-/// A running server.
+/// A running server. It is a [`Client`] of itself.
 pub struct TestApp {
-    channel: Channel,
+    pub client: Client,
+    pub url: String,
+    pub engine: Engine,
+    config: Config,
+    faults: Faults,
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<Result<(), coursevault::app::AppError>>,
+    served: JoinHandle<Result<(), AppError>>,
+    kept: Kept,
 }
 
-/// Bytes as a client announces them.
-pub fn sha256(bytes: &[u8]) -> String {
-    coursevault::digest::Sha256(Sha256::digest(bytes).into()).to_string()
+/// What must live as long as the server's data.
+struct Kept {
+    folder: TempDir,
+    _s3: Option<S3Server>,
+}
+
+impl Deref for TestApp {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 impl TestApp {
-    /// A server on SQLite and a folder below `data_dir`.
-    pub async fn embedded(data_dir: &Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        Self::start(Config::embedded(data_dir.to_path_buf())).await
+    /// SQLite and a folder, as without any configuration.
+    pub async fn start() -> Result<Self> {
+        Self::with(|_| {}).await
     }
 
-    /// A server of any configuration.
-    pub async fn start(config: Config) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let app = Box::pin(App::build(config, Arc::new(SystemClock))).await?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    /// SQLite and a folder, with some of the configuration changed.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut config = Config::embedded(folder.path().to_owned());
+        change(&mut config);
+        Self::over(config, Kept { folder, _s3: None }, Faults::default()).await
+    }
+
+    /// A server that runs no job: what it is asked for stays PENDING.
+    pub async fn without_worker() -> Result<Self> {
+        Self::with(|config| config.limits.concurrent_jobs = 0).await
+    }
+
+    /// The catalog in PostgreSQL.
+    pub async fn on_postgres() -> Result<Self> {
+        let url = tokio::task::spawn_blocking(|| postgres::server().fresh_database()).await??;
+        Self::with(|config| config.catalog_url = Some(SecretString::from(url))).await
+    }
+
+    /// The storage in S3.
+    pub async fn on_s3() -> Result<Self> {
+        let (folder, s3) = (tempfile::tempdir()?, S3Server::start().await?);
+        let mut config = Config::embedded(folder.path().to_owned());
+        config.storages.insert("primary".parse()?, s3.config());
+        Self::over(config, Kept { folder, _s3: Some(s3) }, Faults::default()).await
+    }
+
+    /// Stops the server as a signal would, and starts it again on the same data.
+    pub async fn restart(self) -> Result<Self> {
+        self.restart_with(|_| {}).await
+    }
+
+    /// As [`Self::restart`], with the configuration changed.
+    pub async fn restart_with(self, change: impl FnOnce(&mut Config)) -> Result<Self> {
+        let _ = self.stop.send(());
+        self.served.await??;
+        // The engine holds the catalog open, and the data folder belongs to one server.
+        drop(self.engine);
+        let mut config = self.config;
+        change(&mut config);
+        Self::over(config, self.kept, self.faults).await
+    }
+
+    /// Asks for every operation of the storage whether it fails.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Files below a folder of the embedded storage: `packs`, `uploads`, `journal`.
+    pub fn stored_files(&self, folder: &str) -> Vec<std::path::PathBuf> {
+        let mut found = Vec::new();
+        let mut open = vec![self.kept.folder.path().join("storage").join(folder)];
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() { open.push(path) } else { found.push(path) }
+            }
+        }
+        found
+    }
+
+    async fn over(config: Config, kept: Kept, faults: Faults) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(Box::pin(app.serve(listener, async {
-            // A dropped sender stops the server as well.
-            let _ = stopped.await;
-        })));
-        let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
-        Ok(Self { channel, stop, serving })
-    }
-
-    /// Stops the server as SIGTERM does, and waits for its end.
-    pub async fn stop(self) -> Outcome {
-        drop(self.channel);
-        drop(self.stop);
-        Ok(self.serving.await??)
-    }
-
-    /// A connection to the server.
-    pub fn channel(&self) -> Channel {
-        self.channel.clone()
-    }
-
-    /// A client.
-    pub fn backup(&self) -> BackupServiceClient<Channel> {
-        BackupServiceClient::new(self.channel())
-    }
-
-    /// A client.
-    pub fn restore(&self) -> RestoreServiceClient<Channel> {
-        RestoreServiceClient::new(self.channel())
-    }
-
-    /// A client.
-    pub fn transfer(&self) -> TransferServiceClient<Channel> {
-        TransferServiceClient::new(self.channel())
-    }
-
-    /// A client.
-    pub fn courses(&self) -> CourseServiceClient<Channel> {
-        CourseServiceClient::new(self.channel())
-    }
-
-    /// A client.
-    pub fn jobs(&self) -> JobServiceClient<Channel> {
-        JobServiceClient::new(self.channel())
-    }
-
-    /// A client.
-    pub fn admin(&self) -> AdminServiceClient<Channel> {
-        AdminServiceClient::new(self.channel())
-    }
-
-    /// Uploads an archive in one call.
-    pub async fn upload(&self, bytes: &[u8]) -> Result<UploadArchiveResponse, Status> {
-        let finish = UploadFinish { size_bytes: bytes.len() as i64, sha256: sha256(bytes) };
-        self.upload_parts(bytes, finish, "").await
-    }
-
-    /// Uploads an archive in one call with any finish.
-    pub async fn upload_parts(
-        &self,
-        bytes: &[u8],
-        finish: UploadFinish,
-        request_id: &str,
-    ) -> Result<UploadArchiveResponse, Status> {
-        use upload_archive_request::Part;
-        let header = UploadHeader {
-            parent: SITE.into(),
-            file_name: "archive.mbz".into(),
-            request_id: request_id.into(),
-            ..UploadHeader::default()
-        };
-        let chunks = chunks(bytes, 0, 100_000).into_iter().map(Part::Chunk);
-        let parts: Vec<_> = std::iter::once(Part::Header(header))
-            .chain(chunks)
-            .chain([Part::Finish(finish)])
-            .map(|part| UploadArchiveRequest { part: Some(part) })
-            .collect();
-        let answer = self.restore().upload_archive(tokio_stream::iter(parts)).await?;
-        Ok(answer.into_inner())
-    }
-
-    /// Waits for a job's end.
-    pub async fn wait(&self, job: Option<Job>) -> Result<Job, Status> {
-        let name = job.ok_or_else(|| Status::internal("no job in the answer"))?.name;
-        let ended = self.jobs().wait_job(WaitJobRequest { name, timeout: None }).await?;
-        ended.into_inner().job.ok_or_else(|| Status::internal("no job in the answer"))
-    }
-
-    /// Downloads a range of an archive; answers with the header and the bytes.
-    pub async fn download(
-        &self,
-        request: DownloadArchiveRequest,
-    ) -> Result<(DownloadHeader, Vec<u8>, DownloadFinish), Status> {
-        use download_archive_response::Part;
-        let mut expected = request.offset;
-        let mut stream = self.backup().download_archive(request).await?.into_inner();
-        let (mut header, mut bytes, mut finish) = (None, Vec::new(), None);
-        while let Some(message) = stream.message().await? {
-            match message.part {
-                Some(Part::Header(part)) => header = Some(part),
-                Some(Part::Chunk(chunk)) => {
-                    assert_eq!(chunk.offset, expected, "chunks come in order");
-                    assert_eq!(chunk.crc32, Some(crc32fast::hash(&chunk.data)));
-                    expected += chunk.data.len() as i64;
-                    bytes.extend_from_slice(&chunk.data);
-                }
-                Some(Part::Finish(part)) => finish = Some(part),
-                None => return Err(Status::internal("an empty message")),
-            }
-        }
-        header
-            .zip(finish)
-            .map(|(header, finish)| (header, bytes, finish))
-            .ok_or_else(|| Status::internal("cut"))
-    }
-
-    /// Downloads a course.
-    pub async fn download_course(&self, name: &str, container: Container) -> Result<Vec<u8>, Status> {
-        use download_course_response::Part;
-        let request = DownloadCourseRequest {
-            name: name.into(),
-            container: container.into(),
-            ..DownloadCourseRequest::default()
-        };
-        let mut stream = self.courses().download_course(request).await?.into_inner();
-        let mut bytes = Vec::new();
-        while let Some(message) = stream.message().await? {
-            if let Some(Part::Chunk(chunk)) = message.part {
-                bytes.extend_from_slice(&chunk.data);
-            }
-        }
-        Ok(bytes)
-    }
-
-    /// What the default site holds.
-    pub async fn report(&self) -> Result<StorageUse, Status> {
-        let request = GetStorageReportRequest { parent: SITE.into() };
-        let report = self.admin().get_storage_report(request).await?.into_inner();
-        Ok(report.storages.into_iter().next().unwrap_or_default())
-    }
-
-    /// All archives of the default site, deleted ones too, page by page.
-    pub async fn archives(&self) -> Result<Vec<Archive>, Status> {
-        let mut all = Vec::new();
-        let mut page_token = String::new();
-        loop {
-            let request = ListArchivesRequest {
-                parent: SITE.into(),
-                page_token,
-                page_size: 7,
-                show_deleted: true,
-                ..ListArchivesRequest::default()
-            };
-            let page = self.backup().list_archives(Request::new(request)).await?.into_inner();
-            all.extend(page.archives);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(all);
-            }
-        }
+        let failing = faults.clone();
+        let building = App::build_with(config.clone(), Arc::new(SystemClock), |configs| {
+            let open =
+                |(name, config)| Ok((Clone::clone(name), Storage::open(name, config)?.with_faults(&failing)));
+            Ok(Vault::of(configs.iter().map(open).collect::<Result<BTreeMap<_, _>, _>>()?))
+        });
+        let app = Box::pin(building).await?;
+        let engine = app.engine().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = app.serve(listener, async { drop(stopped.await) });
+        let served = tokio::spawn(serving);
+        let url = format!("http://{address}");
+        let client = Client::connect(&url).await?;
+        Ok(Self { client, url, engine, config, faults, stop, served, kept })
     }
 }
 
-/// Bytes as chunks of a size, from an offset on.
-pub fn chunks(bytes: &[u8], from: usize, size: usize) -> Vec<Chunk> {
-    let offsets = (from..bytes.len()).step_by(size);
-    offsets
-        .map(|offset| {
-            let data = Bytes::copy_from_slice(&bytes[offset..bytes.len().min(offset + size)]);
-            Chunk { offset: offset as i64, crc32: Some(crc32fast::hash(&data)), data }
-        })
-        .collect()
+/// Looks until something is so, for a minute at most.
+pub async fn eventually<T, F: Future<Output = Result<Option<T>>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> Result<T> {
+    let looking = async {
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(20));
+        loop {
+            ticks.tick().await;
+            if let Some(found) = look().await? {
+                return Ok(found);
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), looking)
+        .await
+        .map_err(|_| anyhow!("never: {what}"))?
 }

@@ -4,7 +4,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use coursevault::proto::backup_service_client::BackupServiceClient;
-use coursevault::proto::course_service_client::CourseServiceClient;
 use coursevault::proto::job_service_client::JobServiceClient;
 use coursevault::proto::restore_service_client::RestoreServiceClient;
 use coursevault::proto::transfer_service_client::TransferServiceClient;
@@ -12,8 +11,7 @@ use coursevault::proto::*;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::app::{Outcome, SITE, chunks, sha256};
-use crate::members::{fixture, members};
+use crate::client::{Client, MAIN, Members, chunk_messages, fixture, members, restore_request, sha256, size};
 
 const ROUNDS: u64 = 8;
 
@@ -24,10 +22,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(
-        folder: &std::path::Path,
-        port: u16,
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    async fn start(folder: &std::path::Path, port: u16) -> anyhow::Result<Self> {
         let process = Command::new(env!("CARGO_BIN_EXE_coursevault"))
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
             .arg(folder)
@@ -42,10 +37,10 @@ impl Server {
                 return Ok(Self { process, channel });
             }
         }
-        Err("the server does not start".into())
+        anyhow::bail!("the server does not start")
     }
 
-    fn kill(mut self) -> Outcome {
+    fn kill(mut self) -> anyhow::Result<()> {
         // SIGKILL: the process gets no chance to end well.
         self.process.kill()?;
         self.process.wait()?;
@@ -72,31 +67,18 @@ async fn work(
     let mut restores = RestoreServiceClient::new(channel);
     for count in 0.. {
         let request =
-            StartUploadRequest { parent: SITE.into(), file_name: "crash.mbz".into(), ..Default::default() };
-        let upload = transfers.start_upload(request).await?.into_inner().upload.unwrap_or_default().name;
-        let name = upload_chunks_request::Part::Name(upload.clone());
-        let parts = std::iter::once(name)
-            .chain(chunks(archive, 0, 64 << 10).into_iter().map(upload_chunks_request::Part::Chunk))
-            .map(|part| UploadChunksRequest { part: Some(part) })
-            .collect::<Vec<_>>();
-        transfers.upload_chunks(tokio_stream::iter(parts)).await?;
-        let finish = FinishUploadRequest {
-            name: upload.clone(),
-            size_bytes: archive.len() as i64,
-            sha256: sha256(archive),
-        };
+            StartUploadRequest { parent: MAIN.into(), file_name: "crash.mbz".into(), ..Default::default() };
+        let session = transfers.start_upload(request).await?.into_inner().upload.unwrap_or_default().name;
+        transfers.upload_chunks(tokio_stream::iter(chunk_messages(&session, 0, archive))).await?;
+        let finish =
+            FinishUploadRequest { name: session.clone(), size_bytes: size(archive), sha256: sha256(archive) };
         let finished = transfers.finish_upload(finish).await?.into_inner();
-        acknowledged.uploads.push(upload);
+        acknowledged.uploads.push(session);
         let archive_name = finished.archive.unwrap_or_default().name;
-        let backup = CreateBackupRequest { course: format!("{SITE}/courses/c"), ..Default::default() };
+        let backup = CreateBackupRequest { course: format!("{MAIN}/courses/c"), ..Default::default() };
         let job = backups.create_backup(backup).await?.into_inner().job.unwrap_or_default();
         acknowledged.jobs.push(job.name);
-        let target = NewCourse { course_id: format!("r-{round}-{count}") };
-        let restore = CreateRestoreRequest {
-            archive: archive_name,
-            target: Some(create_restore_request::Target::NewCourse(target)),
-            ..Default::default()
-        };
+        let restore = restore_request(&archive_name, &format!("r-{round}-{count}"));
         let job = restores.create_restore(restore).await?.into_inner().job.unwrap_or_default();
         acknowledged.jobs.push(job.name);
     }
@@ -104,28 +86,15 @@ async fn work(
 }
 
 /// A course to back up, before anything is killed.
-async fn prepare(channel: Channel, archive: &[u8]) -> Result<(), Status> {
-    use upload_archive_request::Part;
-    let header = UploadHeader { parent: SITE.into(), file_name: "a.mbz".into(), ..Default::default() };
-    let finish = UploadFinish { size_bytes: archive.len() as i64, sha256: sha256(archive) };
-    let parts = std::iter::once(Part::Header(header))
-        .chain(chunks(archive, 0, 64 << 10).into_iter().map(Part::Chunk))
-        .chain([Part::Finish(finish)])
-        .map(|part| UploadArchiveRequest { part: Some(part) })
-        .collect::<Vec<_>>();
-    let mut restores = RestoreServiceClient::new(channel.clone());
-    let stored = restores.upload_archive(tokio_stream::iter(parts)).await?.into_inner();
-    let publish = PublishRevisionRequest {
-        course: format!("{SITE}/courses/c"),
-        archive: stored.archive.unwrap_or_default().name,
-        ..Default::default()
-    };
-    CourseServiceClient::new(channel).publish_revision(publish).await?;
+async fn prepare(channel: Channel, archive: &[u8]) -> anyhow::Result<()> {
+    let client = Client { channel: channel.clone() };
+    let stored = client.upload(archive).await?;
+    client.publish(&format!("{MAIN}/courses/c"), &stored.name, "").await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_moment_nothing_is_lost_or_doubled() -> Outcome {
+async fn killed_at_any_moment_nothing_is_lost_or_doubled() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let archive = fixture("gen_xs-full.mbz")?;
     let original = members(&archive)?;
@@ -149,11 +118,7 @@ async fn killed_at_any_moment_nothing_is_lost_or_doubled() -> Outcome {
     server.kill()
 }
 
-async fn check(
-    server: &Server,
-    acknowledged: &Acknowledged,
-    original: &std::collections::BTreeMap<String, Vec<u8>>,
-) -> Outcome {
+async fn check(server: &Server, acknowledged: &Acknowledged, original: &Members) -> anyhow::Result<()> {
     let mut jobs = JobServiceClient::new(server.channel.clone());
     assert!(!acknowledged.jobs.is_empty() && !acknowledged.uploads.is_empty(), "no round got anything done");
     let mut made = std::collections::BTreeSet::new();
@@ -168,14 +133,14 @@ async fn check(
     let mut transfers = TransferServiceClient::new(server.channel.clone());
     for name in &acknowledged.uploads {
         let upload = transfers.get_upload(GetUploadRequest { name: name.clone() }).await?.into_inner().upload;
-        assert_eq!(upload.map(|upload| upload.state()), Some(upload::State::Finished), "{name}");
+        assert_eq!(upload.map(|it| it.state()), Some(upload::State::Finished), "{name}");
     }
     // Every job ends, those that nobody heard of as well.
     let mut token = String::new();
     let mut of_job = std::collections::BTreeMap::<String, u32>::new();
     let mut backups = BackupServiceClient::new(server.channel.clone());
     loop {
-        let request = ListJobsRequest { parent: SITE.into(), page_token: token, ..Default::default() };
+        let request = ListJobsRequest { parent: MAIN.into(), page_token: token, ..Default::default() };
         let page = jobs.list_jobs(request).await?.into_inner();
         for job in page.jobs {
             let ended =
@@ -189,7 +154,7 @@ async fn check(
     }
     let mut token = String::new();
     loop {
-        let request = ListArchivesRequest { parent: SITE.into(), page_token: token, ..Default::default() };
+        let request = ListArchivesRequest { parent: MAIN.into(), page_token: token, ..Default::default() };
         let page = backups.list_archives(request).await?.into_inner();
         for archive in page.archives {
             *of_job.entry(archive.job.clone()).or_default() += u32::from(!archive.job.is_empty());

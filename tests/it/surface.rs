@@ -5,16 +5,17 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
 
-use crate::app::{Outcome, TestApp};
+use anyhow::Result;
+
+use crate::app::TestApp;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_answers_for_the_server_and_each_service() -> Outcome {
+async fn health_answers_for_the_server_and_each_service() -> Result<()> {
     use tonic_health::pb::HealthCheckRequest;
     use tonic_health::pb::health_check_response::ServingStatus;
     use tonic_health::pb::health_client::HealthClient;
-    let folder = tempfile::tempdir()?;
-    let app = TestApp::embedded(folder.path()).await?;
-    let mut health = HealthClient::new(app.channel());
+    let app = TestApp::start().await?;
+    let mut health = HealthClient::new(app.client.channel.clone());
     for service in coursevault::grpc::SERVICES.into_iter().chain([""]) {
         // The first round of probes may still be under way.
         let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
@@ -31,13 +32,12 @@ async fn health_answers_for_the_server_and_each_service() -> Outcome {
     }
     let unknown = health.check(HealthCheckRequest { service: "other.Service".into() }).await;
     assert_eq!(unknown.err().map(|status| status.code()), Some(Code::NotFound));
-    app.stop().await
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reflection_speaks_both_versions() -> Outcome {
-    let folder = tempfile::tempdir()?;
-    let app = TestApp::embedded(folder.path()).await?;
+async fn reflection_speaks_both_versions() -> Result<()> {
+    let app = TestApp::start().await?;
     macro_rules! services {
         ($version:ident) => {{
             use tonic_reflection::pb::$version::ServerReflectionRequest;
@@ -51,7 +51,7 @@ async fn reflection_speaks_both_versions() -> Outcome {
                 ask(MessageRequest::FileContainingSymbol("coursevault.v1.Archive".into())),
                 ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".into())),
             ];
-            let mut client = ServerReflectionClient::new(app.channel());
+            let mut client = ServerReflectionClient::new(app.client.channel.clone());
             let mut answers = client.server_reflection_info(tokio_stream::iter(requests)).await?.into_inner();
             let (mut services, mut files) = (Vec::new(), 0);
             while let Some(answer) = answers.message().await? {
@@ -71,26 +71,25 @@ async fn reflection_speaks_both_versions() -> Outcome {
     }
     services!(v1);
     services!(v1alpha);
-    app.stop().await
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_call_is_unimplemented() -> Outcome {
-    let folder = tempfile::tempdir()?;
-    let app = TestApp::embedded(folder.path()).await?;
+async fn an_unknown_call_is_unimplemented() -> Result<()> {
+    let app = TestApp::start().await?;
     for path in ["/coursevault.v1.BackupService/Dream", "/other.Service/Call"] {
-        let mut client = tonic::client::Grpc::new(app.channel());
+        let mut client = tonic::client::Grpc::new(app.client.channel.clone());
         client.ready().await?;
         let codec: tonic_prost::ProstCodec<proto::GetJobRequest, proto::GetJobResponse> = Default::default();
         let request = tonic::Request::new(proto::GetJobRequest::default());
         let answer = client.unary(request, path.parse()?, codec).await;
         assert_eq!(answer.err().map(|status| status.code()), Some(Code::Unimplemented), "{path}");
     }
-    app.stop().await
+    Ok(())
 }
 
 #[test]
-fn lists_page_and_changes_can_be_repeated() -> Outcome {
+fn lists_page_and_changes_can_be_repeated() -> Result<()> {
     let set = FileDescriptorSet::decode(proto::DESCRIPTOR_SET)?;
     let ours = || set.file.iter().filter(|file| file.package() == "coursevault.v1");
     let fields = |name: &str| -> Vec<String> {

@@ -1,0 +1,17 @@
+//! The service through its front door: a real server on a loopback port, and real clients.
+
+#[path = "../support/app.rs"]
+mod app;
+#[path = "../support/client.rs"]
+mod client;
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[path = "../support/s3.rs"]
+mod s3_server;
+
+mod crash;
+mod errors;
+mod main_job;
+mod refused_uploads;
+mod surface;
+mod transfer;
