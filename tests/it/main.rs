@@ -11,6 +11,7 @@ mod s3_server;
 
 mod crash;
 mod errors;
+mod idempotency;
 mod main_job;
 mod refused_uploads;
 mod surface;
