@@ -1,6 +1,6 @@
 //! Speed and memory of the service, next to a bare gRPC server in the same run. A table, never a test.
 //!
-//! `make bench`, or `cargo bench --bench transfer -- [--small] [speed] [memory]`. Needs 20 GiB of disk under `target/`,
+//! `make bench`, or `cargo bench --bench transfer -- [--small] [zip] [tar.gz] [memory]`. Needs 20 GiB of disk under `target/`,
 //! a sixteenth of it with `--small`.
 
 mod client;
@@ -40,22 +40,21 @@ fn main() -> anyhow::Result<()> {
         return runtime.block_on(peer::serve(listen.parse()?, Path::new(file)));
     }
     let mut bench = Bench { part: 1, report: Report::default(), folder: work_folder()? };
-    let (mut speed, mut memory) = (false, false);
+    let mut wanted = Vec::new();
     for argument in &arguments {
         match argument.as_str() {
             "--small" => bench.part = 16,
-            "speed" => speed = true,
-            "memory" => memory = true,
-            other => bail!("{other:?} is neither --small nor speed nor memory"),
+            "zip" | "tar.gz" | "memory" => wanted.push(argument.as_str()),
+            other => bail!("{other:?} is none of --small, zip, tar.gz and memory"),
         }
     }
-    let all = !speed && !memory;
-    if all || speed {
-        runtime.block_on(bench.speed())?;
-    }
-    if all || memory {
-        runtime.block_on(bench.memory())?;
-    }
+    let is_wanted = |what: &str| wanted.is_empty() || wanted.contains(&what);
+    runtime.block_on(async {
+        for container in [Container::Zip, Container::TarGz].into_iter().filter(|one| is_wanted(one.name())) {
+            bench.speed(container).await?;
+        }
+        if is_wanted("memory") { bench.memory().await } else { Ok(()) }
+    })?;
     bench.say(&format!("\n{}", bench.report));
     Ok(())
 }
@@ -80,17 +79,15 @@ impl Bench {
         let _ = writeln!(std::io::stdout(), "{text}");
     }
 
-    async fn speed(&mut self) -> anyhow::Result<()> {
+    async fn speed(&mut self, container: Container) -> anyhow::Result<()> {
+        let name = container.name();
         self.need(8 << 30)?;
         let disk = self.disk_speed()?;
-        self.report.value("disk, 1 GiB written and synced", &disk);
-        for container in [Container::Zip, Container::TarGz] {
-            self.say(&format!("an archive as {} ...", container.name()));
-            let file = self.write_archive(container)?;
-            Box::pin(self.transfers(container, &file)).await?;
-            std::fs::remove_file(file)?;
-        }
-        Ok(())
+        self.report.value(&format!("disk before {name}, 1 GiB written and synced"), &disk);
+        self.say(&format!("an archive as {name} ..."));
+        let file = self.write_archive(container)?;
+        Box::pin(self.transfers(container, &file)).await?;
+        Ok(std::fs::remove_file(file)?)
     }
 
     fn data(&self, name: &str) -> PathBuf {

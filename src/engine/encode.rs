@@ -11,8 +11,9 @@ const LEVEL: u32 = 3;
 /// A content is deflated only if that saves at least one part in this many.
 const SAVING: usize = 32;
 
-/// Deflate data of a sample this large tells whether a large content compresses.
-pub const SAMPLE: usize = 64 << 10;
+/// Deflate data of a sample this large tells whether a content compresses: to find that out of whole contents that do not
+/// would cost more than all the hashing.
+pub const SAMPLE: usize = 8 << 10;
 
 /// Whether deflate data of `encoded` bytes is worth keeping for a content of `plain` bytes.
 pub fn pays(plain: u64, encoded: u64) -> bool {
@@ -34,6 +35,9 @@ impl Default for Deflater {
 impl Deflater {
     /// The deflate data of a whole content, if it pays.
     pub fn whole(&mut self, plain: &[u8]) -> Option<Bytes> {
+        if plain.len() > 2 * SAMPLE && self.suits(plain) == Encoding::Stored {
+            return None;
+        }
         self.compress.reset();
         self.out.clear();
         self.run(plain, FlushCompress::Finish);

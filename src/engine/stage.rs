@@ -204,12 +204,12 @@ impl Stager {
         self.waiting_bytes = 0;
         let digests: Vec<Digest> = waiting.iter().map(|member| member.digest).collect();
         self.look_up(&digests)?;
-        for member in waiting {
-            let content = match self.known.get(&member.digest) {
+        for Waiting { path, digest, sha1, plain, raw, end } in waiting {
+            let content = match self.known.get(&digest) {
                 Some(content) => *content,
-                None => self.put_member(&member)?,
+                None => self.put_member(digest, sha1, plain, raw, end)?,
             };
-            self.entries.push(Entry { path: member.path, content });
+            self.entries.push(Entry { path, content });
         }
         Ok(())
     }
@@ -228,21 +228,27 @@ impl Stager {
         Ok(())
     }
 
-    fn put_member(&mut self, member: &Waiting) -> Result<ContentRef, Error> {
-        let size = member.plain.len() as u64;
-        let deflated = match &member.raw {
-            Some(raw) if raw.len() < member.plain.len() => Some(Bytes::copy_from_slice(raw)),
+    fn put_member(
+        &mut self,
+        digest: Digest,
+        sha1: Option<Sha1>,
+        plain: Vec<u8>,
+        raw: Option<Vec<u8>>,
+        end: MemberEnd,
+    ) -> Result<ContentRef, Error> {
+        let size = plain.len() as u64;
+        let deflated = match raw {
+            Some(raw) if raw.len() < plain.len() => Some(Bytes::from(raw)),
             Some(_) => None,
-            None => self.deflater.whole(&member.plain),
+            None => self.deflater.whole(&plain),
         };
         let (encoding, form, encoded) = match deflated {
             Some(bytes) => (Encoding::Deflate, ContentRef::form_of(&Digest::of(&bytes)), bytes),
-            None => (Encoding::Stored, 0, Bytes::copy_from_slice(&member.plain)),
+            None => (Encoding::Stored, 0, Bytes::from(plain)),
         };
         let encoded_size = encoded.len() as u64;
-        let content =
-            ContentRef { digest: member.digest, size, crc32: member.end.crc32, encoding, encoded_size, form };
-        self.put(PackItem { kind: ItemKind::Content, content, sha1: member.sha1 }, encoded)?;
+        let content = ContentRef { digest, size, crc32: end.crc32, encoding, encoded_size, form };
+        self.put(PackItem { kind: ItemKind::Content, content, sha1 }, encoded)?;
         Ok(content)
     }
 
