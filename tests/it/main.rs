@@ -9,9 +9,12 @@ mod postgres;
 #[path = "../support/s3.rs"]
 mod s3_server;
 
+mod access;
 mod crash;
 mod errors;
+mod faults;
 mod idempotency;
+mod jobs;
 mod main_job;
 mod refused_uploads;
 mod surface;

@@ -1,122 +1,100 @@
-//! What every client meets: health, reflection, unknown calls, the shape of the protos.
+//! What tools see of the service: health for each service, reflection, unknown calls.
 
-use coursevault::proto;
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use coursevault::grpc::SERVICES;
 use prost::Message;
-use prost_types::FileDescriptorSet;
+use prost_types::FileDescriptorProto;
 use tonic::Code;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
-use anyhow::Result;
+use crate::app::{TestApp, eventually};
 
-use crate::app::TestApp;
+/// Whether a service says that it serves.
+pub async fn serves(app: &TestApp, service: &str) -> Result<bool> {
+    let request = HealthCheckRequest { service: service.into() };
+    let answer = HealthClient::new(app.channel.clone()).check(request).await?;
+    Ok(answer.into_inner().status() == ServingStatus::Serving)
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_answers_for_the_server_and_each_service() -> Result<()> {
-    use tonic_health::pb::HealthCheckRequest;
-    use tonic_health::pb::health_check_response::ServingStatus;
-    use tonic_health::pb::health_client::HealthClient;
+async fn every_service_tells_its_health() -> Result<()> {
     let app = TestApp::start().await?;
-    let mut health = HealthClient::new(app.client.channel.clone());
-    for service in coursevault::grpc::SERVICES.into_iter().chain([""]) {
-        // The first round of probes may still be under way.
-        let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
-        let mut serving = false;
-        for _ in 0..500 {
-            looks.tick().await;
-            let answer = health.check(HealthCheckRequest { service: service.into() }).await;
-            serving = answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving);
-            if serving {
-                break;
-            }
-        }
-        assert!(serving, "{service:?} does not serve");
+    for service in SERVICES.into_iter().chain([""]) {
+        // The first probe may not have ended; until then nothing is known of a service.
+        eventually(service, || async { Ok(serves(&app, service).await.unwrap_or(false).then_some(())) })
+            .await?;
     }
-    let unknown = health.check(HealthCheckRequest { service: "other.Service".into() }).await;
-    assert_eq!(unknown.err().map(|status| status.code()), Some(Code::NotFound));
+    let mut client = HealthClient::new(app.channel.clone());
+    let status = client.check(HealthCheckRequest { service: "coursevault.v1.Other".into() }).await.err();
+    assert_eq!(status.map(|status| status.code()), Some(Code::NotFound));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reflection_speaks_both_versions() -> Result<()> {
+async fn unknown_calls_are_unimplemented() -> Result<()> {
     let app = TestApp::start().await?;
-    macro_rules! services {
-        ($version:ident) => {{
-            use tonic_reflection::pb::$version::ServerReflectionRequest;
-            use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
-            use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
-            use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
-            let ask =
-                |message| ServerReflectionRequest { host: String::new(), message_request: Some(message) };
-            let requests = vec![
-                ask(MessageRequest::ListServices(String::new())),
-                ask(MessageRequest::FileContainingSymbol("coursevault.v1.Archive".into())),
-                ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".into())),
-            ];
-            let mut client = ServerReflectionClient::new(app.client.channel.clone());
-            let mut answers = client.server_reflection_info(tokio_stream::iter(requests)).await?.into_inner();
-            let (mut services, mut files) = (Vec::new(), 0);
-            while let Some(answer) = answers.message().await? {
-                match answer.message_response {
-                    Some(MessageResponse::ListServicesResponse(list)) => {
-                        services.extend(list.service.into_iter().map(|service| service.name));
-                    }
-                    Some(MessageResponse::FileDescriptorResponse(_)) => files += 1,
-                    other => panic!("{other:?}"),
-                }
-            }
-            for service in coursevault::grpc::SERVICES {
-                assert!(services.iter().any(|name| name == service), "{service} is not listed");
-            }
-            assert_eq!(files, 2);
-        }};
-    }
-    services!(v1);
-    services!(v1alpha);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_call_is_unimplemented() -> Result<()> {
-    let app = TestApp::start().await?;
-    for path in ["/coursevault.v1.BackupService/Dream", "/other.Service/Call"] {
-        let mut client = tonic::client::Grpc::new(app.client.channel.clone());
+    for path in
+        ["/coursevault.v1.NoService/Get", "/coursevault.v1.BackupService/NoCall", "/other.Service/Call"]
+    {
+        let mut client = tonic::client::Grpc::new(app.channel.clone());
         client.ready().await?;
-        let codec: tonic_prost::ProstCodec<proto::GetJobRequest, proto::GetJobResponse> = Default::default();
-        let request = tonic::Request::new(proto::GetJobRequest::default());
-        let answer = client.unary(request, path.parse()?, codec).await;
+        let codec = tonic_prost::ProstCodec::<(), ()>::default();
+        let answer = client.unary(tonic::Request::new(()), PathAndQuery::from_static(path), codec).await;
         assert_eq!(answer.err().map(|status| status.code()), Some(Code::Unimplemented), "{path}");
     }
     Ok(())
 }
 
-#[test]
-fn lists_page_and_changes_can_be_repeated() -> Result<()> {
-    let set = FileDescriptorSet::decode(proto::DESCRIPTOR_SET)?;
-    let ours = || set.file.iter().filter(|file| file.package() == "coursevault.v1");
-    let fields = |name: &str| -> Vec<String> {
-        ours()
-            .flat_map(|file| &file.message_type)
-            .filter(|message| name.ends_with(&format!(".{}", message.name())))
-            .flat_map(|message| message.field.iter().map(|field| field.name().to_owned()))
-            .collect()
-    };
-    let changes = ["Create", "Start", "Delete", "Undelete", "Publish", "Cancel", "Retry", "Rollback"];
-    let (mut lists, mut mutators) = (0, 0);
-    for method in ours().flat_map(|file| &file.service).flat_map(|service| &service.method) {
-        let (request, response) = (fields(method.input_type()), fields(method.output_type()));
-        let has = |fields: &[String], field: &str| fields.iter().any(|name| name == field);
-        if method.name().starts_with("List") {
-            lists += 1;
-            assert!(has(&request, "page_size") && has(&request, "page_token"), "{}", method.name());
-            assert!(has(&response, "next_page_token"), "{}", method.name());
+/// Asks one version of reflection for the services, and for the files of some symbols.
+macro_rules! reflect {
+    ($version:ident, $app:expr) => {{
+        use pb::server_reflection_request::MessageRequest as Asked;
+        use pb::server_reflection_response::MessageResponse as Told;
+        use tonic_reflection::pb::$version as pb;
+        let mut client = pb::server_reflection_client::ServerReflectionClient::new($app.channel.clone());
+        let mut ask = async |asked: Asked| -> Result<Told> {
+            let request = pb::ServerReflectionRequest { host: String::new(), message_request: Some(asked) };
+            let mut answers =
+                client.server_reflection_info(futures::stream::iter([request])).await?.into_inner();
+            answers.message().await?.context("an answer")?.message_response.context("a message")
+        };
+        let Told::ListServicesResponse(list) = ask(Asked::ListServices(String::new())).await? else {
+            anyhow::bail!("no list of services");
+        };
+        let services: BTreeSet<String> = list.service.into_iter().map(|service| service.name).collect();
+        for service in SERVICES.into_iter().chain(["grpc.health.v1.Health"]) {
+            ensure!(services.contains(service), "{service} is not in {services:?}");
         }
-        if changes.iter().any(|verb| method.name().starts_with(verb)) {
-            mutators += 1;
-            assert!(has(&request, "request_id"), "{}", method.name());
+        for symbol in
+            ["coursevault.v1.Archive", "google.rpc.ErrorInfo", "coursevault.v1.BackupService.GetArchive"]
+        {
+            let Told::FileDescriptorResponse(files) = ask(Asked::FileContainingSymbol(symbol.into())).await?
+            else {
+                anyhow::bail!("{symbol} is unknown");
+            };
+            let file = files.file_descriptor_proto.first().context("a file")?;
+            let file = FileDescriptorProto::decode(file.as_slice())?;
+            ensure!(symbol.starts_with(file.package()), "{symbol} is not in {:?}", file.name());
+            // A client goes on with the files that this one needs.
+            for needed in file.dependency {
+                let told = ask(Asked::FileByFilename(needed.clone())).await?;
+                ensure!(matches!(told, Told::FileDescriptorResponse(_)), "{needed} is unknown");
+            }
         }
-    }
-    assert!(lists >= 6 && mutators >= 9);
-    for value in ours().flat_map(|file| &file.enum_type).filter_map(|set| set.value.first()) {
-        assert!(value.name().ends_with("_UNSPECIFIED"), "{}", value.name());
-    }
+        let told = ask(Asked::FileContainingSymbol("coursevault.v1.Nothing".into())).await;
+        ensure!(!matches!(told, Ok(Told::FileDescriptorResponse(_))), "{told:?}");
+    }};
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_versions_of_reflection_know_everything() -> Result<()> {
+    let app = TestApp::start().await?;
+    reflect!(v1, app);
+    reflect!(v1alpha, app);
     Ok(())
 }
