@@ -1,178 +1,289 @@
-//! kill -9 at random moments: what was acknowledged is there, every job ends, nothing is doubled.
+//! kill -9 at random moments: what was acknowledged is there, every job ends, nothing is doubled, and whoever was in
+//! doubt repeats the call and goes on.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use coursevault::proto::backup_service_client::BackupServiceClient;
-use coursevault::proto::job_service_client::JobServiceClient;
-use coursevault::proto::restore_service_client::RestoreServiceClient;
-use coursevault::proto::transfer_service_client::TransferServiceClient;
+use anyhow::{Context, Result, ensure};
 use coursevault::proto::*;
-use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use futures::StreamExt;
+use tonic::{Code, Status};
 
-use crate::client::{Client, MAIN, Members, chunk_messages, fixture, members, restore_request, sha256, size};
+use crate::app::eventually;
+use crate::client::*;
+use crate::errors::reason;
 
-const ROUNDS: u64 = 8;
+const ROUNDS: u64 = 12;
+const COURSE: &str = "sites/main/courses/c";
 
 /// A server in a process of its own.
 struct Server {
     process: Child,
-    channel: Channel,
+    client: Client,
 }
 
 impl Server {
-    async fn start(folder: &std::path::Path, port: u16) -> anyhow::Result<Self> {
-        let process = Command::new(env!("CARGO_BIN_EXE_coursevault"))
+    async fn start(folder: &Path, port: u16) -> Result<Self> {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_coursevault"))
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
             .arg(folder)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))?;
-        let mut looks = tokio::time::interval(Duration::from_millis(20));
-        for _ in 0..1500 {
-            looks.tick().await;
-            if let Ok(channel) = endpoint.connect().await {
-                return Ok(Self { process, channel });
-            }
+        let url = format!("http://127.0.0.1:{port}");
+        let client =
+            eventually("the server answers", || async { Ok(Client::connect(&url).await.ok()) }).await;
+        if client.is_err() {
+            process.kill()?;
         }
-        anyhow::bail!("the server does not start")
+        Ok(Self { process, client: client? })
     }
 
-    fn kill(mut self) -> anyhow::Result<()> {
-        // SIGKILL: the process gets no chance to end well.
+    /// SIGKILL: the process gets no chance to end well.
+    fn kill(mut self) -> Result<()> {
         self.process.kill()?;
         self.process.wait()?;
         Ok(())
     }
 }
 
-/// The jobs that a server acknowledged, and what it was told to make of them.
-#[derive(Default)]
-struct Acknowledged {
-    jobs: Vec<String>,
-    uploads: Vec<String>,
+/// Somebody who asks for one thing after the other. After a crash it repeats the call that it has no answer for.
+struct Actor {
+    calls: u64,
+    request_id: String,
+    /// What was acknowledged: archives of uploads, or jobs.
+    acknowledged: Vec<String>,
 }
 
-/// Asks for as much work as the server takes until it is gone.
-async fn work(
-    channel: Channel,
-    archive: &[u8],
-    round: u64,
-    acknowledged: &mut Acknowledged,
-) -> Result<(), Status> {
-    let mut transfers = TransferServiceClient::new(channel.clone());
-    let mut backups = BackupServiceClient::new(channel.clone());
-    let mut restores = RestoreServiceClient::new(channel);
-    for count in 0.. {
-        let request =
-            StartUploadRequest { parent: MAIN.into(), file_name: "crash.mbz".into(), ..Default::default() };
-        let session = transfers.start_upload(request).await?.into_inner().upload.unwrap_or_default().name;
-        transfers.upload_chunks(tokio_stream::iter(chunk_messages(&session, 0, archive))).await?;
-        let finish =
-            FinishUploadRequest { name: session.clone(), size_bytes: size(archive), sha256: sha256(archive) };
-        let finished = transfers.finish_upload(finish).await?.into_inner();
-        acknowledged.uploads.push(session);
-        let archive_name = finished.archive.unwrap_or_default().name;
-        let backup = CreateBackupRequest { course: format!("{MAIN}/courses/c"), ..Default::default() };
-        let job = backups.create_backup(backup).await?.into_inner().job.unwrap_or_default();
-        acknowledged.jobs.push(job.name);
-        let restore = restore_request(&archive_name, &format!("r-{round}-{count}"));
-        let job = restores.create_restore(restore).await?.into_inner().job.unwrap_or_default();
-        acknowledged.jobs.push(job.name);
+impl Actor {
+    fn new() -> Self {
+        Self { calls: 0, request_id: fresh_id(), acknowledged: Vec::new() }
+    }
+
+    fn done(&mut self, name: String) {
+        self.acknowledged.push(name);
+        self.calls += 1;
+        self.request_id = fresh_id();
+    }
+}
+
+/// Everybody who works on the server, and what they work with.
+struct Cast {
+    small: Vec<u8>,
+    archive: String,
+    uploader: Actor,
+    backups: Actor,
+    restores: Actor,
+    session: Actor,
+    /// The upload session that is under way, by the request id under which it was opened.
+    open: Option<String>,
+}
+
+impl Cast {
+    /// Everybody works for so many more calls.
+    async fn work(&mut self, client: &Client, more: u64) -> Result<()> {
+        let Self { small, archive, uploader, backups, restores, session, open } = self;
+        tokio::try_join!(
+            upload_all(client, uploader, small, more),
+            back_up(client, backups, more),
+            restore_all(client, restores, archive, more),
+            transfer(client, session, open, small, more),
+        )?;
+        Ok(())
+    }
+
+    fn calls(&self) -> u64 {
+        [&self.uploader, &self.backups, &self.restores, &self.session].map(|actor| actor.calls).iter().sum()
+    }
+}
+
+async fn upload_all(client: &Client, actor: &mut Actor, bytes: &[u8], more: u64) -> Result<()> {
+    for _ in 0..more {
+        let header = UploadHeader { request_id: actor.request_id.clone(), ..header("one-call.mbz") };
+        actor.done(client.send(upload(header, bytes)).await?.name);
     }
     Ok(())
 }
 
-/// A course to back up, before anything is killed.
-async fn prepare(channel: Channel, archive: &[u8]) -> anyhow::Result<()> {
-    let client = Client { channel: channel.clone() };
-    let stored = client.upload(archive).await?;
-    client.publish(&format!("{MAIN}/courses/c"), &stored.name, "").await?;
+async fn back_up(client: &Client, actor: &mut Actor, more: u64) -> Result<()> {
+    for _ in 0..more {
+        let request_id = actor.request_id.clone();
+        let request = CreateBackupRequest { course: COURSE.into(), request_id, ..Default::default() };
+        let job = client.backups().create_backup(request).await?.into_inner().job.context("a job")?;
+        actor.done(job.name);
+    }
     Ok(())
+}
+
+async fn restore_all(client: &Client, actor: &mut Actor, archive: &str, more: u64) -> Result<()> {
+    for _ in 0..more {
+        let request = CreateRestoreRequest {
+            request_id: actor.request_id.clone(),
+            ..restore_request(archive, &format!("restored-{}", actor.calls))
+        };
+        let job = client.restores().create_restore(request).await?.into_inner().job.context("a job")?;
+        actor.done(job.name);
+    }
+    Ok(())
+}
+
+/// Sends an archive slowly, so that most crashes find a stream open, and goes on at once with what is durable.
+async fn transfer(
+    client: &Client,
+    actor: &mut Actor,
+    open: &mut Option<String>,
+    bytes: &[u8],
+    more: u64,
+) -> Result<()> {
+    for _ in 0..more {
+        let upload = match open {
+            Some(upload) => upload.clone(),
+            None => {
+                let request = StartUploadRequest {
+                    parent: MAIN.into(),
+                    file_name: "session.mbz".into(),
+                    request_id: actor.request_id.clone(),
+                    ..Default::default()
+                };
+                let answer = client.transfers().start_upload(request).await?.into_inner();
+                open.insert(answer.upload.context("an upload")?.name).clone()
+            }
+        };
+        let session = client.transfers().get_upload(GetUploadRequest { name: upload.clone() }).await?;
+        let session = session.into_inner().upload.context("an upload")?;
+        let committed = usize::try_from(session.committed_bytes)?;
+        if committed < bytes.len() && session.state() == upload::State::Open {
+            let mut messages = chunk_messages(&upload, committed, &[]);
+            let mut offset = committed;
+            for piece in bytes[committed..].chunks(2000) {
+                messages.extend(chunk_messages(&upload, offset, piece).into_iter().skip(1));
+                offset += piece.len();
+            }
+            let ticks = tokio::time::interval(Duration::from_millis(20));
+            let ticks = tokio_stream::wrappers::IntervalStream::new(ticks);
+            let slowly = ticks.zip(futures::stream::iter(messages)).map(|(_, message)| message);
+            client.transfers().upload_chunks(slowly).await.with_context(|| format!("from {committed}"))?;
+        }
+        let archive = client.finish(&upload, bytes).await?.archive.context("an archive")?;
+        actor.done(archive.name);
+        *open = None;
+    }
+    Ok(())
+}
+
+/// A refusal that is no consequence of the crash.
+fn is_refusal(error: &anyhow::Error) -> bool {
+    let status = error.chain().find_map(|cause| cause.downcast_ref::<Status>());
+    status.is_none_or(|status| !reason(status).is_empty() && status.code() != Code::Unavailable)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_moment_nothing_is_lost_or_doubled() -> anyhow::Result<()> {
+async fn killed_at_any_moment_nothing_is_lost_or_doubled() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let archive = fixture("gen_xs-full.mbz")?;
-    let original = members(&archive)?;
+    let small = fixture("gen_xs-full.mbz")?;
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let seed = u64::from(std::process::id());
-    println!("seed {seed}");
-    let mut acknowledged = Acknowledged::default();
+    let seed = match std::env::var("COURSEVAULT_TEST_SEED") {
+        Ok(text) => text.parse()?,
+        Err(_) => u64::from(std::process::id()),
+    };
+    println!("COURSEVAULT_TEST_SEED={seed}");
     let server = Server::start(folder.path(), port).await?;
-    prepare(server.channel.clone(), &archive).await?;
+    let archive = server.client.upload(&small).await?.name;
+    server.client.publish(COURSE, &archive, "").await?;
     server.kill()?;
+    let (uploader, backups, restores, session) = (Actor::new(), Actor::new(), Actor::new(), Actor::new());
+    let mut cast = Cast { small, archive, uploader, backups, restores, session, open: None };
     for round in 0..ROUNDS {
         let server = Server::start(folder.path(), port).await?;
-        let millis = blake3::hash(&[seed.to_le_bytes(), round.to_le_bytes()].concat()).as_bytes()[0];
-        let working = work(server.channel.clone(), &archive, round, &mut acknowledged);
-        // Whatever the clients were at is cut off at that moment.
-        let _ = tokio::time::timeout(Duration::from_millis(100 + 4 * u64::from(millis)), working).await;
+        let random = blake3::hash(&[seed.to_le_bytes(), round.to_le_bytes()].concat()).as_bytes()[0];
+        let moment = Duration::from_millis(30 + 3 * u64::from(random));
+        // What the actors are at is cut off at that moment, and the server with it.
+        if let Ok(Err(error)) = tokio::time::timeout(moment, cast.work(&server.client, u64::MAX)).await {
+            ensure!(!is_refusal(&error), "round {round}: {error:#}");
+        }
         server.kill()?;
     }
+    ensure!(cast.calls() > ROUNDS, "hardly anything was done: {}", cast.calls());
     let server = Server::start(folder.path(), port).await?;
-    check(&server, &acknowledged, &original).await?;
-    server.kill()
+    // Everybody gets an answer for the call that was in doubt.
+    let last = cast.work(&server.client, 1).await;
+    let checked = match last {
+        Ok(()) => check(&server.client, &cast).await,
+        refused => refused.context("after the last crash"),
+    };
+    server.kill()?;
+    checked
 }
 
-async fn check(server: &Server, acknowledged: &Acknowledged, original: &Members) -> anyhow::Result<()> {
-    let mut jobs = JobServiceClient::new(server.channel.clone());
-    assert!(!acknowledged.jobs.is_empty() && !acknowledged.uploads.is_empty(), "no round got anything done");
-    let mut made = std::collections::BTreeSet::new();
-    for name in &acknowledged.jobs {
-        let job = jobs.wait_job(WaitJobRequest { name: name.clone(), timeout: None }).await?.into_inner();
-        let job = job.job.unwrap_or_default();
-        assert_eq!(job.state(), job::State::Succeeded, "{name}: {:?}", job.problem);
-        if job.kind() == job::Kind::Backup {
-            assert!(made.insert(job.result.unwrap_or_default().archive), "{name} shares its archive");
-        }
-    }
-    let mut transfers = TransferServiceClient::new(server.channel.clone());
-    for name in &acknowledged.uploads {
-        let upload = transfers.get_upload(GetUploadRequest { name: name.clone() }).await?.into_inner().upload;
-        assert_eq!(upload.map(|it| it.state()), Some(upload::State::Finished), "{name}");
-    }
-    // Every job ends, those that nobody heard of as well.
-    let mut token = String::new();
-    let mut of_job = std::collections::BTreeMap::<String, u32>::new();
-    let mut backups = BackupServiceClient::new(server.channel.clone());
+/// Every job of the site, over all pages, when it has ended.
+async fn ended_jobs(client: &Client) -> Result<BTreeMap<String, Job>> {
+    let mut jobs = BTreeMap::new();
+    let mut request = ListJobsRequest { parent: MAIN.into(), page_size: 1000, ..Default::default() };
     loop {
-        let request = ListJobsRequest { parent: MAIN.into(), page_token: token, ..Default::default() };
-        let page = jobs.list_jobs(request).await?.into_inner();
+        let page = client.jobs().list_jobs(request.clone()).await?.into_inner();
         for job in page.jobs {
-            let ended =
-                jobs.wait_job(WaitJobRequest { name: job.name.clone(), timeout: None }).await?.into_inner();
-            assert!(ended.job.is_some_and(|job| job.end_time.is_some()), "{} does not end", job.name);
+            jobs.insert(job.name.clone(), client.ended(&job.name).await?);
         }
-        token = page.next_page_token;
-        if token.is_empty() {
-            break;
+        if page.next_page_token.is_empty() {
+            return Ok(jobs);
         }
+        request.page_token = page.next_page_token;
     }
-    let mut token = String::new();
-    loop {
-        let request = ListArchivesRequest { parent: MAIN.into(), page_token: token, ..Default::default() };
-        let page = backups.list_archives(request).await?.into_inner();
-        for archive in page.archives {
-            *of_job.entry(archive.job.clone()).or_default() += u32::from(!archive.job.is_empty());
-            let request = DownloadArchiveRequest { name: archive.name.clone(), ..Default::default() };
-            let mut stream = backups.download_archive(request).await?.into_inner();
-            let mut bytes = Vec::new();
-            while let Some(message) = stream.message().await? {
-                if let Some(download_archive_response::Part::Chunk(chunk)) = message.part {
-                    bytes.extend_from_slice(&chunk.data);
-                }
-            }
-            assert!(members(&bytes)? == *original, "{} differs", archive.name);
-        }
-        token = page.next_page_token;
-        if token.is_empty() {
-            break;
-        }
+}
+
+async fn check(client: &Client, cast: &Cast) -> Result<()> {
+    let jobs = ended_jobs(client).await?;
+    for job in jobs.values() {
+        ensure!(job.state() == job::State::Succeeded, "{job:?}");
     }
-    assert!(of_job.values().all(|count| *count <= 1), "a job made two archives: {of_job:?}");
+    let of_kind = |kind: job::Kind| -> BTreeSet<&String> {
+        jobs.values().filter(|job| job.kind() == kind).map(|job| &job.name).collect()
+    };
+    // One job for each call that was acknowledged, however often it was repeated.
+    let told = |actor: &'_ Actor| actor.acknowledged.iter().cloned().collect::<BTreeSet<_>>();
+    for (kind, actor) in [(job::Kind::Backup, &cast.backups), (job::Kind::Restore, &cast.restores)] {
+        ensure!(of_kind(kind).into_iter().cloned().collect::<BTreeSet<_>>() == told(actor), "{kind:?}");
+        ensure!(told(actor).len() == actor.acknowledged.len(), "{kind:?}: two calls got one job");
+    }
+    let archives = all_archives(client).await?;
+    let uploads =
+        [cast.uploader.acknowledged.len(), cast.session.acknowledged.len(), 1].into_iter().sum::<usize>();
+    let found = archives.values().filter(|archive| archive.origin() == ArchiveOrigin::Upload).count();
+    ensure!(found == uploads, "{found} uploads are there, {uploads} were acknowledged");
+    for name in cast.uploader.acknowledged.iter().chain(&cast.session.acknowledged) {
+        ensure!(archives.contains_key(name), "{name} is lost");
+    }
+    let mut makers: Vec<_> =
+        archives.values().map(|archive| &archive.job).filter(|job| !job.is_empty()).collect();
+    let all = makers.len();
+    makers.sort();
+    makers.dedup();
+    ensure!(makers.len() == all, "a job made two archives");
+    ensure!(all == of_kind(job::Kind::Backup).len() + cast.session.acknowledged.len());
+    let expected = members(&cast.small)?;
+    for name in archives.keys() {
+        let fetched = client.download(name, Container::Zip).await?;
+        ensure!(members(&fetched.bytes)? == expected, "{name} differs");
+    }
+    for job in of_kind(job::Kind::Restore) {
+        let course = &jobs[job].result.as_ref().context("a result")?.course;
+        let fetched = client.download_course(course, Container::TarGz).await?;
+        ensure!(members(&fetched.bytes)? == expected, "{course} differs");
+    }
     Ok(())
+}
+
+async fn all_archives(client: &Client) -> Result<BTreeMap<String, Archive>> {
+    let mut archives = BTreeMap::new();
+    let mut request = ListArchivesRequest { parent: MAIN.into(), page_size: 1000, ..Default::default() };
+    loop {
+        let page = client.backups().list_archives(request.clone()).await?.into_inner();
+        archives.extend(page.archives.into_iter().map(|archive| (archive.name.clone(), archive)));
+        if page.next_page_token.is_empty() {
+            return Ok(archives);
+        }
+        request.page_token = page.next_page_token;
+    }
 }
