@@ -84,7 +84,13 @@ pub async fn one_writer_at_a_time(ground: &Ground) -> anyhow::Result<()> {
         Err(Reason::UploadBusy)
     );
     tx.release_writer(site, &upload, second.token).await?;
-    assert_eq!(tx.acquire_writer(site, &upload, LEASE).await?.token, second.token + 1);
+    let third = tx.acquire_writer(site, &upload, LEASE).await?;
+    assert_eq!(third.token, second.token + 1);
+    // a server that was killed comes back: its writers are gone, and shut out should one of them live
+    assert_eq!(tx.release_all_leases().await?, 0);
+    let late = tx.add_part(site, &upload, &part(ground, third.token, 0, 5)).await;
+    assert_eq!(late.map_err(|e| e.reason()), Err(Reason::UploadBusy));
+    assert_eq!(tx.acquire_writer(site, &upload, LEASE).await?.token, third.token + 2);
     Ok(())
 }
 

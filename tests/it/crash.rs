@@ -188,7 +188,8 @@ async fn killed_at_any_moment_nothing_is_lost_or_doubled() -> Result<()> {
         Ok(text) => text.parse()?,
         Err(_) => u64::from(std::process::id()),
     };
-    println!("COURSEVAULT_TEST_SEED={seed}");
+    #[expect(clippy::print_stdout, reason = "a test that fails must tell how to run it again")]
+    let () = println!("COURSEVAULT_TEST_SEED={seed}");
     let server = Server::start(folder.path(), port).await?;
     let archive = server.client.upload(&small).await?.name;
     server.client.publish(COURSE, &archive, "").await?;

@@ -62,8 +62,7 @@ pub fn refused_with<T>(
 /// A table of refusals: each line a call, then code, reason and detail.
 macro_rules! refusals {
     ($($call:expr => $code:ident $reason:literal $detail:expr;)*) => {{
-        #[allow(unused_imports, reason = "not every table needs every detail")]
-        use Detail::{Field, Metadata, None, Resource};
+        use Detail::*;
         $(
             refused_with($call.await, Code::$code, $reason, &$detail)
                 .with_context(|| stringify!($call).to_owned())?;

@@ -31,7 +31,6 @@ macro_rules! repeated {
         let names = [name_of(&one), name_of(&two), name_of(&three)];
         ensure!(names[0] == names[1] && names[1] == names[2], "{names:?}");
         let mut altered = request();
-        #[expect(clippy::redundant_closure_call, reason = "a closure for each line of the table")]
         ($altered)(&mut altered);
         refused(call(altered).await, Code::InvalidArgument, "REQUEST_ID_REUSED")?;
         one

@@ -263,7 +263,7 @@ async fn every_member_can_be_listed_and_read_alone() -> Result<()> {
                 match answer.part.context("a part")? {
                     read_archive_member_response::Part::Member(told) => assert_eq!(told, member),
                     read_archive_member_response::Part::Chunk(chunk) => {
-                        content.extend_from_slice(&chunk.data)
+                        content.extend_from_slice(&chunk.data);
                     }
                 }
             }

@@ -156,7 +156,8 @@ async fn bytes_that_are_no_archive() -> Result<()> {
 async fn archives_that_go_over_a_limit() -> Result<()> {
     use coursevault::limits::Limits;
     let bytes = fixture("gen_xs-nu.mbz")?;
-    let cases: [(fn(&mut Limits), &str); 7] = [
+    type Case = (fn(&mut Limits), &'static str);
+    let cases: [Case; 7] = [
         (|limits| limits.upload_bytes = 30_000, "LIMIT_UPLOAD_BYTES"),
         (|limits| limits.members = 10, "LIMIT_MEMBERS"),
         (|limits| limits.member_bytes = 1000, "LIMIT_MEMBER_BYTES"),
@@ -169,5 +170,37 @@ async fn archives_that_go_over_a_limit() -> Result<()> {
         let app = TestApp::with(|config| change(&mut config.limits)).await?;
         check(&app, vec![refusal(reason, upload(header("x.mbz"), &bytes), reason)]).await?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_cut_leaves_nothing() -> Result<()> {
+    use futures::StreamExt;
+    let app = TestApp::start().await?;
+    let bytes = fixture("rich101-full-zip.mbz")?;
+    for share in [1, 2, 3] {
+        let mut parts = upload(header("x.mbz"), &bytes);
+        parts.truncate(parts.len() * share / 4);
+        let messages = parts.into_iter().map(|part| UploadBackupRequest { part: Some(part) });
+        let (told, all_sent) = tokio::sync::oneshot::channel();
+        let mut told = Some(told);
+        let stream = futures::stream::iter(messages).chain(futures::stream::poll_fn(move |_| {
+            told.take().map(|told| told.send(()));
+            std::task::Poll::Pending
+        }));
+        let client = Client::connect(&app.url).await?;
+        let calling = tokio::spawn(async move { client.backups().upload_backup(stream).await });
+        all_sent.await?;
+        // Half of it is being packed by now, or soon.
+        calling.abort();
+        ensure!(calling.await.is_err_and(|error| error.is_cancelled()), "the call ended by itself");
+    }
+    eventually("what came of cut uploads is removed", || async {
+        Ok(app.stored_files("packs").is_empty().then_some(()))
+    })
+    .await?;
+    ensure!(app.archives(true).await?.is_empty() && app.report().await? == StorageUse::default());
+    app.upload(&bytes).await?;
+    ensure!(app.archives(true).await?.len() == 1);
     Ok(())
 }
