@@ -45,6 +45,7 @@ impl Process {
             if started.elapsed() > START_WITHIN {
                 bail!("a server does not listen on {address}");
             }
+            #[expect(clippy::disallowed_methods, reason = "a bench waits for a process that tells nothing")]
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(process)
