@@ -83,7 +83,7 @@ impl TransferService for Transfer {
         &self,
         request: Request<FinishUploadRequest>,
     ) -> Result<Response<FinishUploadResponse>, Status> {
-        let wait = deadline(&request).map_or(MAX_WAIT, |deadline| deadline.mul_f32(0.95).min(MAX_WAIT));
+        let wait = deadline(&request).map_or(MAX_WAIT, |deadline| deadline.mul_f32(0.8).min(MAX_WAIT));
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let upload = upload_name(&self.0, &principal, &message.name).await?;

@@ -226,7 +226,7 @@ async fn finishing_answers_before_the_deadline_and_can_be_asked_again() -> Resul
     app.push(&upload, 0, &bytes).await?;
     let request =
         FinishUploadRequest { name: upload.clone(), size_bytes: size(&bytes), sha256: sha256(&bytes) };
-    let early = within(Duration::from_secs(1), request);
+    let early = within(Duration::from_secs(5), request);
     let early = app.transfers().finish_upload(early).await?.into_inner();
     ensure!(early.job.as_ref().is_some_and(|job| job.state() == job::State::Pending), "{early:?}");
     ensure!(early.upload.is_some_and(|upload| upload.state() == upload::State::Finishing));
