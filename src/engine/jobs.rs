@@ -103,7 +103,7 @@ impl Engine {
     }
 
     /// Asks a job to stop.
-    pub async fn cancel_job(&self, call: &Call, name: &JobName, reason: &str) -> Result<JobRow, Error> {
+    pub async fn cancel_job(&self, call: &Call, name: &JobName) -> Result<JobRow, Error> {
         if let Some(row) = self.replayed_job(call).await? {
             return Ok(row);
         }
@@ -113,7 +113,7 @@ impl Engine {
         self.release_upload(&mut tx, &row).await?;
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
-        tracing::info!(job = %name, principal = call.principal.name, reason, "job is cancelled");
+        tracing::info!(job = %name, principal = call.principal.name, "job is asked to stop");
         self.job_changed();
         Ok(row)
     }

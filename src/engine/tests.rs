@@ -149,7 +149,7 @@ async fn an_upload_opens_again_when_its_cancelled_job_lost_its_worker() -> Outco
     let job = ground.engine.finish_upload(&ground.call(), &name, 0, crate::digest::Sha256([0; 32])).await?;
     let job = JobName { site: job.site, job: job.job };
     assert!(ground.engine.claim_job("vanishes").await?.is_some());
-    ground.engine.cancel_job(&ground.call(), &job, "").await?;
+    ground.engine.cancel_job(&ground.call(), &job).await?;
     let Some(taken) = ground.engine.claim_job("comes").await? else {
         return Err("nothing to take over".into());
     };

@@ -95,7 +95,7 @@ impl JobService for Jobs {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let call = call(principal, "CancelJob", &message.request_id, &message)?;
-        let row = self.0.once(&call, || self.0.cancel_job(&call, &name, &message.reason)).await?;
+        let row = self.0.once(&call, || self.0.cancel_job(&call, &name)).await?;
         Ok(Response::new(CancelJobResponse { job: Some(convert::job(&row)) }))
     }
 
