@@ -26,7 +26,8 @@ pub struct Limits {
     pub xml_depth: usize,
     /// Bytes of a chunk in an upload.
     pub chunk_bytes: usize,
-    /// Archives read at once in this process: each holds two threads and some tens of MiB.
+    /// Archives read at once from callers' streams in this process: each holds two threads and some tens of MiB.
+    /// Jobs that read upload sessions come on top.
     pub concurrent_ingests: usize,
     /// Jobs run at once in this process.
     pub concurrent_jobs: usize,

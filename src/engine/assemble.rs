@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256 as Hasher};
@@ -23,6 +24,9 @@ const CHUNK: usize = 256 << 10;
 
 /// Chunks on the way at once.
 const IN_FLIGHT: usize = 8;
+
+/// A receiver that takes no chunk for so long has gone, or wants to hold on to our memory.
+const STALL: Duration = Duration::from_secs(300);
 
 /// Which bytes of a stream are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -253,7 +257,14 @@ impl Outflow {
         }
         let position = self.position;
         self.position += bytes.len() as u64;
-        self.sender.send(Ok(Outgoing::Chunk(position, bytes))).await.map_err(|_| Gone)
+        let sent = self.sender.send(Ok(Outgoing::Chunk(position, bytes)));
+        match tokio::time::timeout(STALL, sent).await {
+            Ok(sent) => sent.map_err(|_| Gone),
+            Err(_) => {
+                tracing::info!(position, "a download is given up: its receiver takes nothing");
+                Err(Gone)
+            }
+        }
     }
 }
 

@@ -4,9 +4,11 @@
 //! visible in one transaction after everything is durable and what was announced was found true.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::archives::Description;
 use super::error::Error;
@@ -26,6 +28,9 @@ use crate::reason::Reason;
 
 /// Bytes handed to the reader at once.
 const PIECE: usize = 256 << 10;
+
+/// A stream waits so long until it may be read.
+const ADMISSION: Duration = Duration::from_secs(30);
 
 /// An archive that arrives.
 #[derive(Clone, Debug)]
@@ -74,18 +79,33 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads an archive from `input`. `sent` tells size and SHA-256 of the upload once the input has ended.
+    /// Reads an archive from a caller's stream. `sent` tells size and SHA-256 of the upload once the input has ended.
+    /// [`Reason::Overloaded`] when no other such stream ends for a while: a stream lasts as long as its caller likes.
     pub async fn ingest(
         &self,
         arriving: &Arriving,
         input: impl Read + Send + 'static,
         sent: impl FnOnce() -> Option<(u64, Sha256)> + Send + 'static,
     ) -> Result<Ingested, Error> {
-        let _permit = self
-            .ingests
-            .acquire()
-            .await
-            .map_err(|_| Error::new(Reason::ShuttingDown, "the server is stopping").retryable())?;
+        let free = Arc::clone(&self.ingests).acquire_owned();
+        match tokio::time::timeout(ADMISSION, free).await {
+            Ok(Ok(permit)) => self.read(arriving, input, sent, Some(permit)).await,
+            Ok(Err(_)) => Err(Error::new(Reason::ShuttingDown, "the server is stopping").retryable()),
+            Err(_) => {
+                let message = "too many uploads at once; an upload session takes bytes at any time";
+                Err(Error::new(Reason::Overloaded, message).retryable())
+            }
+        }
+    }
+
+    /// Reads an archive from `input`. The permit is held until both threads have ended, even if nobody waits for them.
+    async fn read(
+        &self,
+        arriving: &Arriving,
+        input: impl Read + Send + 'static,
+        sent: impl FnOnce() -> Option<(u64, Sha256)> + Send + 'static,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Ingested, Error> {
         let (sender, receiver) = mpsc::channel(intake::IN_FLIGHT);
         let limits = self.limits().clone();
         let reading =
@@ -99,8 +119,11 @@ impl Engine {
             self.limits().clone(),
         );
         let (engine, arriving) = (self.clone(), arriving.clone());
-        let staging =
-            tokio::task::spawn_blocking(move || stage(&engine, &arriving, stager, receiver, reading, sent));
+        let staging = tokio::task::spawn_blocking(move || {
+            let staged = stage(&engine, &arriving, stager, receiver, reading, sent);
+            drop(permit);
+            staged
+        });
         staging.await.map_err(panicked)?
     }
 
@@ -149,7 +172,8 @@ impl Engine {
         };
         let (feed, reader) = feed(self.limits().upload_bytes);
         let feeding = self.feed_parts(&upload, feed, context, size, sha256);
-        let ingesting = self.ingest(&arriving, reader, move || Some((size, sha256)));
+        // Without a permit: jobs have a bound of their own, and callers' slow streams must not hold them up.
+        let ingesting = self.read(&arriving, reader, move || Some((size, sha256)), None);
         let (fed, ingested) = tokio::join!(feeding, ingesting);
         // A mismatch breaks the reading off as well, so it is told first.
         fed?;

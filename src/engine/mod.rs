@@ -70,7 +70,7 @@ pub struct Engine {
     vault: Vault,
     clock: Arc<dyn Clock>,
     rules: Arc<Rules>,
-    /// Archives that are read at once.
+    /// Archives that are read at once from callers' streams.
     ingests: Arc<Semaphore>,
     /// Wakes a worker when a job may be claimed.
     work: Arc<Notify>,

@@ -1,6 +1,7 @@
 //! One-call uploads: a header, chunks in order, a finish.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -15,6 +16,9 @@ use crate::job::Area;
 use crate::principal::Principal;
 use crate::proto;
 use crate::reason::Reason;
+
+/// An upload that sends nothing for so long is over: it holds threads and memory, or keeps others from its session.
+pub const IDLE: Duration = Duration::from_secs(60);
 
 /// A message of an upload stream, whichever call it belongs to.
 pub enum Part {
@@ -109,11 +113,19 @@ pub async fn receive<M>(
 }
 
 async fn next(parts: &mut (impl Stream<Item = Result<Part, Status>> + Unpin)) -> Result<Part, Error> {
-    match parts.next().await {
+    match within(IDLE, parts.next()).await? {
         Some(Ok(part)) => Ok(part),
         Some(Err(status)) => Err(broken(&status)),
         None => Err(Error::new(Reason::UploadIncomplete, "the stream ended before its finish").retryable()),
     }
+}
+
+/// The next message of an upload, if it comes in time.
+pub async fn within<T>(idle: Duration, message: impl Future<Output = T>) -> Result<T, Error> {
+    tokio::time::timeout(idle, message).await.map_err(|_| {
+        let message = format!("nothing arrived for {} seconds", idle.as_secs());
+        Error::new(Reason::UploadIncomplete, message).retryable()
+    })
 }
 
 /// A stream that ended with an error of the transport.
@@ -209,4 +221,16 @@ pub fn announced(size: i64, sha256: &str) -> Result<(u64, Sha256), Error> {
         .parse()
         .map_err(|error: crate::digest::InvalidDigest| Error::field("sha256", error.to_string()))?;
     Ok((convert::unsigned("size_bytes", size)?, sha256))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_upload_that_sends_nothing_ends() {
+        let ended = within(Duration::ZERO, std::future::pending::<()>()).await;
+        let told = ended.err().map(|error| (error.reason, error.retryable));
+        assert_eq!(told, Some((Reason::UploadIncomplete, true)));
+    }
 }

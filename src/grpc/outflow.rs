@@ -3,12 +3,12 @@
 use std::pin::Pin;
 
 use futures::{Stream, StreamExt, stream};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status};
 
 use super::convert;
 use crate::engine::{Download, Error, Outgoing, Range};
 use crate::proto;
+use crate::reason::Reason;
 
 /// A response stream.
 pub type Outflow<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
@@ -41,16 +41,27 @@ pub fn stream_out<M: 'static>(download: Download, message: fn(Part) -> M) -> Res
         file_name: download.file_name,
         container: convert::wire_container(download.container).into(),
     };
-    let rest = ReceiverStream::new(download.chunks).map(|outgoing| match outgoing {
-        Ok(Outgoing::Chunk(offset, data)) => {
-            let crc32 = Some(crc32fast::hash(&data));
-            Ok(Part::Chunk(proto::Chunk { offset: convert::count(offset), data, crc32 }))
+    let rest = stream::unfold(Some(download.chunks), |chunks| async move {
+        let mut chunks = chunks?;
+        match chunks.recv().await {
+            Some(Ok(Outgoing::Chunk(offset, data))) => {
+                let crc32 = Some(crc32fast::hash(&data));
+                let chunk = proto::Chunk { offset: convert::count(offset), data, crc32 };
+                Some((Ok(Part::Chunk(chunk)), Some(chunks)))
+            }
+            Some(Ok(Outgoing::End(sent, sha256))) => {
+                let sent_bytes = convert::count(sent);
+                let sha256 = sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
+                Some((Ok(Part::Finish(proto::DownloadFinish { sent_bytes, sha256 })), None))
+            }
+            Some(Err(error)) => Some((Err(Status::from(error)), None)),
+            // An end without a finish must not look like a good one.
+            None => {
+                let message = "the download was given up: go on from the last offset";
+                let error = Error::new(Reason::Overloaded, message).retryable();
+                Some((Err(Status::from(error)), None))
+            }
         }
-        Ok(Outgoing::End(sent, sha256)) => Ok(Part::Finish(proto::DownloadFinish {
-            sent_bytes: convert::count(sent),
-            sha256: sha256.map(|sha256| sha256.to_string()).unwrap_or_default(),
-        })),
-        Err(error) => Err(Status::from(error)),
     });
     let parts = stream::once(async move { Ok(Part::Header(header)) }).chain(rest);
     Response::new(Box::pin(parts.map(move |part| part.map(message))))

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, name};
-use super::intake::{admit_area, announced, broken, checked, course_of};
+use super::intake::{IDLE, admit_area, announced, broken, checked, course_of, within};
 use super::{auth, call};
 use crate::engine::{Arriving, Engine, Error, Inspected};
 use crate::ids::{JobName, SiteName, UploadName};
@@ -121,18 +121,19 @@ async fn take_chunks(
     principal: Principal,
     mut messages: Streaming<UploadChunksRequest>,
 ) -> Result<u64, Error> {
-    let first = messages.next().await.transpose().map_err(|status| broken(&status))?;
+    let first = within(IDLE, messages.next()).await?.transpose().map_err(|status| broken(&status))?;
     let Some(Part::Name(text)) = first.and_then(|message| message.part) else {
         return Err(Error::new(Reason::UploadProtocol, "the first message must name the upload"));
     };
     let name = upload_name(&engine, &principal, &text).await?;
     let mut stream = engine.open_upload_stream(&name).await?;
     let ended = loop {
-        let chunk = match messages.next().await {
-            None => break Ok(()),
-            Some(Err(status)) => break Err(broken(&status)),
-            Some(Ok(UploadChunksRequest { part: Some(Part::Chunk(chunk)) })) => chunk,
-            Some(Ok(_)) => break Err(Error::new(Reason::UploadProtocol, "after the name come chunks")),
+        let chunk = match within(IDLE, messages.next()).await {
+            Err(idle) => break Err(idle),
+            Ok(None) => break Ok(()),
+            Ok(Some(Err(status))) => break Err(broken(&status)),
+            Ok(Some(Ok(UploadChunksRequest { part: Some(Part::Chunk(chunk)) }))) => chunk,
+            Ok(Some(Ok(_))) => break Err(Error::new(Reason::UploadProtocol, "after the name come chunks")),
         };
         let taken = async {
             let bytes = checked(&chunk, engine.limits().chunk_bytes)?;
