@@ -41,6 +41,13 @@ impl Timestamp {
     pub fn plus(self, duration: std::time::Duration) -> Self {
         self.plus_millis(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
     }
+
+    /// The instant so much earlier.
+    #[must_use]
+    pub fn minus(self, duration: std::time::Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
 }
 
 /// Where the present time comes from.

@@ -176,6 +176,23 @@ impl Catalog {
     }
 }
 
+impl Catalog {
+    /// At most `limit` sessions, of all sites, that have ended and whose parts are not forgotten yet.
+    pub async fn list_ended_uploads(&self, limit: u32) -> Result<Vec<UploadRow>, CatalogError> {
+        let query = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM uploads u
+             WHERE u.state IN ('FINISHED', 'ABORTED')
+                 AND (u.site, u.upload) IN (SELECT p.site, p.upload FROM upload_parts p)
+             ORDER BY u.upload
+             LIMIT $1"
+        ))
+        .bind(i64::from(limit));
+        sql::all(&mut *self.read().await?, query).await
+    }
+}
+
 impl Tx {
     /// An upload session, as this transaction sees it.
     pub async fn get_upload(
@@ -398,8 +415,8 @@ impl Tx {
         self.move_upload(site, upload, query).await
     }
 
-    /// OPEN to ABORTED, and forgets the parts; their bytes are the caller's to remove. A writer that is still there
-    /// is shut out.
+    /// OPEN to ABORTED. The parts are the caller's to remove and then to forget. A writer that is still there is shut
+    /// out.
     pub async fn abort_upload(
         &mut self,
         site: &SiteId,
@@ -412,10 +429,7 @@ impl Tx {
              RETURNING ",
             columns!()
         ));
-        let query = query.bind(sql::text(site)).bind(sql::text(upload));
-        let row = self.move_upload(site, upload, query).await?;
-        self.forget_parts(site, upload).await?;
-        Ok(row)
+        self.move_upload(site, upload, query.bind(sql::text(site)).bind(sql::text(upload))).await
     }
 
     /// Forgets the parts of an upload, once its bytes are not needed any more.

@@ -21,6 +21,7 @@ mod restore;
 mod run;
 mod sites;
 mod stage;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -46,6 +47,7 @@ pub use feed::{Feed, feed};
 pub use ingest::{Arriving, Ingested};
 pub use read::MemberReader;
 pub use run::JobContext;
+pub use sweep::Swept;
 pub use uploads::{Finished, UploadStream};
 
 /// What the use cases need of the configuration.

@@ -10,7 +10,7 @@ use super::stage::Stager;
 use super::{Arriving, Call, Engine, Error, JobContext, RequestKey, Rules};
 use crate::archive::MemberEnd;
 use crate::catalog::{Catalog, CatalogClock, CatalogConfig, UploadState};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::course::{Encoding, MemberPath};
 use crate::digest::Digest;
 use crate::ids::{JobName, SiteId, UploadName};
@@ -25,6 +25,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// An engine on a catalog of its own and a storage that fails as it is told.
 pub(super) struct Ground {
+    pub clock: Arc<ManualClock>,
     pub engine: Engine,
     pub faults: Faults,
     pub site: SiteId,
@@ -44,10 +45,11 @@ impl Ground {
         let limits = Limits::default();
         let hour = Duration::from_secs(3600);
         let rules = Rules { limits, storage, grace: hour, upload_idle: hour, lease };
-        let engine = Engine::new(catalog, vault, Arc::new(SystemClock), rules);
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let engine = Engine::new(catalog, vault, Arc::<ManualClock>::clone(&clock), rules);
         let site: SiteId = "main".parse()?;
         engine.ensure_site(&site).await?;
-        Ok(Self { engine, faults, site, _folder: folder })
+        Ok(Self { clock, engine, faults, site, _folder: folder })
     }
 
     pub fn call(&self) -> Call {
@@ -201,5 +203,33 @@ async fn one_call_that_comes_twice_at_once_has_one_effect_and_one_answer() -> Ou
     let call = Call { principal: Principal::local(), request: Some(other) };
     let refused = engine.once(&call, || engine.create_site(&call, &new, "", "", "")).await;
     assert_eq!(refused.map_err(|error| error.reason), Err(Reason::RequestIdReused));
+    Ok(())
+}
+
+#[tokio::test]
+async fn sweeping_removes_what_nobody_comes_back_for() -> Outcome {
+    let ground = Ground::new(Duration::ZERO).await?;
+    let (idle, crashed, busy) = (ground.open().await?, ground.open().await?, ground.open().await?);
+    for name in [&idle, &crashed] {
+        let mut stream = ground.engine.open_upload_stream(name).await?;
+        stream.push(0, Bytes::from_static(b"some")).await?;
+        stream.close().await?;
+    }
+    // The storage fails while a session is given up: its bytes stay for now.
+    ground.faults.fail(Operation::List, 1, Fault::Unavailable);
+    ground.engine.abort_upload(&crashed).await?;
+    assert_eq!(ground.bytes_of(&crashed).await?, b"some");
+    ground.clock.advance(Duration::from_secs(3601));
+    let mut stream = ground.engine.open_upload_stream(&busy).await?;
+    stream.push(0, Bytes::from_static(b"more")).await?;
+    stream.close().await?;
+    assert_eq!(ground.engine.sweep(false).await.uploads, 1);
+    let storage = ground.engine.vault().storage(&crate::config::storage_primary())?;
+    for name in [&idle, &crashed] {
+        assert_eq!(ground.engine.get_upload(name).await?.state, UploadState::Aborted);
+        assert_eq!(storage.list_parts(&name.site, &name.upload).await?, []);
+        assert_eq!(ground.bytes_of(name).await?, b"");
+    }
+    assert_eq!(ground.bytes_of(&busy).await?, b"more");
     Ok(())
 }

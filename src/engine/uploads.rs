@@ -158,7 +158,7 @@ impl Engine {
         Ok(Finished { upload, job, archive })
     }
 
-    /// Gives a session up. Its bytes are removed; what is left of them after an error is garbage.
+    /// Gives a session up and removes its bytes.
     pub async fn abort_upload(&self, name: &UploadName) -> Result<UploadRow, Error> {
         let upload = self.get_upload(name).await?;
         if upload.state == UploadState::Aborted {
@@ -171,14 +171,16 @@ impl Engine {
         self.get_upload(name).await
     }
 
-    /// Removes the parts of a session that ended.
+    /// Removes the parts of a session that ended, then their rows. What an error leaves is swept up later.
     pub(super) async fn remove_parts(&self, upload: &UploadRow) {
-        let removed = match self.vault.storage(&upload.storage) {
-            Ok(storage) => storage.delete_parts(&upload.site, &upload.upload).await,
-            Err(error) => Err(error),
+        let removing = async {
+            self.vault.storage(&upload.storage)?.delete_parts(&upload.site, &upload.upload).await?;
+            let mut tx = self.catalog.begin().await?;
+            tx.forget_parts(&upload.site, &upload.upload).await?;
+            Ok::<_, Error>(tx.commit().await?)
         };
-        if let Err(error) = removed {
-            tracing::warn!(%error, upload = %upload.upload, "parts of an upload are left behind");
+        if let Err(error) = removing.await {
+            tracing::warn!(error = error.chain(), upload = %upload.upload, "parts of an upload are left behind");
         }
     }
 }

@@ -11,12 +11,15 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::catalog::{ClaimedJob, JobRow};
+use crate::catalog::{ClaimedJob, Dialect, JobRow};
 use crate::engine::{Engine, Error, JobContext};
 use crate::reason::Reason;
 
 /// Due jobs of other replicas, and expired leases, are looked for this often.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Leftovers are looked for this often.
+const SWEEP: Duration = Duration::from_secs(900);
 
 /// A job that takes its process down each time is begun so often. Far above the attempts after errors.
 const MAX_CLAIMS: u32 = 20;
@@ -41,6 +44,7 @@ impl Worker {
     /// Runs jobs until told to stop, then hands the unfinished ones back for others to claim.
     pub async fn run(self) {
         let journal = tokio::spawn(keep_journal(self.engine.clone(), self.stop.clone()));
+        let sweeps = tokio::spawn(keep_clean(self.engine.clone(), self.stop.clone()));
         while !self.stop.is_cancelled() {
             let claimed = tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -62,8 +66,8 @@ impl Worker {
         if let Err(error) = self.engine.hand_back(&self.owner).await {
             tracing::warn!(error = error.chain(), "jobs wait for the end of their leases");
         }
-        // It ends with the same signal, and never by itself.
-        drop(journal.await);
+        // They end with the same signal, and never by themselves.
+        drop((journal.await, sweeps.await));
     }
 
     /// Claims a job and starts it, as soon as a slot is free. `false`: there is none.
@@ -91,6 +95,22 @@ async fn keep_journal(engine: Engine, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Clears up now and then. A server that starts on a catalog of one process has the storages for itself.
+async fn keep_clean(engine: Engine, stop: CancellationToken) {
+    let mut alone = engine.catalog().dialect() == Dialect::Sqlite;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = engine.sweep(alone) => {}
+        }
+        alone = false;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
         }
     }
 }
