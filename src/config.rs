@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::ids::{SiteId, StorageName};
@@ -122,7 +122,6 @@ impl Config {
         let environment = config::Environment::with_prefix("COURSEVAULT")
             .prefix_separator("_")
             .separator("__")
-            .try_parsing(true)
             .source(Some(ours));
         let config: Self = builder
             .add_source(environment)
@@ -140,6 +139,14 @@ impl Config {
                 "listen: {} is reachable from other machines, so tokens must be configured",
                 self.listen
             ));
+        }
+        let url = self.catalog_url.as_ref().map(|url| url.expose_secret());
+        if url.is_some_and(|url| !url.starts_with("postgres://") && !url.starts_with("postgresql://")) {
+            // SQLite belongs into the data folder, whose lock keeps a second server out.
+            faults.push(
+                "catalog_url: must begin with postgres://; without it a SQLite file is kept in data_dir"
+                    .into(),
+            );
         }
         if !self.storages.is_empty() && !self.storages.contains_key(&storage_primary()) {
             faults.push("storages: one of them must be named `primary`".into());
@@ -190,8 +197,12 @@ mod tests {
                 ("COURSEVAULT_LISTEN", "127.0.0.1:7"),
                 ("COURSEVAULT_LIMITS__MEMBERS", "9"),
                 ("COURSEVAULT_STORAGES__PRIMARY__URL", "memory:"),
+                ("COURSEVAULT_STORAGES__PRIMARY__ALLOW_HTTP", "true"),
+                ("COURSEVAULT_STORAGES__PRIMARY__SECRET_ACCESS_KEY", "0012e3"),
             ]),
         )?;
+        let secret = config.storages.values().find_map(|storage| storage.secret_access_key.as_ref());
+        assert_eq!(secret.map(|secret| secret.expose_secret()), Some("0012e3"));
         assert_eq!((config.listen.port(), config.limits.members, config.storages.len()), (7, 9, 1));
         Ok(())
     }
@@ -200,9 +211,13 @@ mod tests {
     fn an_open_address_without_tokens_is_refused_with_every_other_fault() {
         let refused = Config::load(
             None,
-            &env(&[("COURSEVAULT_LISTEN", "0.0.0.0:1"), ("COURSEVAULT_STORAGES__OTHER__URL", "memory:")]),
+            &env(&[
+                ("COURSEVAULT_LISTEN", "0.0.0.0:1"),
+                ("COURSEVAULT_STORAGES__OTHER__URL", "memory:"),
+                ("COURSEVAULT_CATALOG_URL", "sqlite:elsewhere.db"),
+            ]),
         );
-        assert_eq!(refused.map_err(|e| e.0.len()).err(), Some(2));
+        assert_eq!(refused.map_err(|e| e.0.len()).err(), Some(3));
         assert!(Config::load(None, &env(&[("COURSEVAULT_LISTENN", "x")])).is_err());
     }
 }

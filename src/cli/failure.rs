@@ -9,6 +9,7 @@ use tonic::Status;
 use tonic_types::StatusExt;
 
 use crate::archive::ArchiveError;
+use crate::config::ConfigError;
 use crate::proto;
 
 /// Exit code: the work failed.
@@ -70,7 +71,7 @@ impl Shown {
         }
         let (code, reason) = if let Some(refused) = error.downcast_ref::<ArchiveError>() {
             (FAILED, refused.reason().as_str())
-        } else if error.is::<Usage>() {
+        } else if error.is::<Usage>() || error.is::<ConfigError>() {
             (USAGE, "USAGE")
         } else if error.is::<Differs>() {
             (FAILED, "CONTENT_DIFFERS")

@@ -137,6 +137,8 @@ mod tests {
             "info --server ftp://x",
             "inspect /no/such/file.mbz",
             "info --json --site NO",
+            "serve --config /no/such/file.toml",
+            "serve --listen 0.0.0.0:1",
         ] {
             assert_eq!(run(bad), USAGE, "{bad}");
         }
