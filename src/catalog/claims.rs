@@ -195,14 +195,13 @@ impl Tx {
         sql::run(self.conn(), query).await
     }
 
-    /// Ends all leases on jobs and upload sessions, so that a server that was killed takes its own jobs over at once when
-    /// it comes back, and its clients go on with their uploads. Only for a catalog of one process (SQLite), before it
-    /// claims anything. Tells how many jobs.
+    /// Ends all leases, so that a server that was killed takes its own jobs over at once when it comes back, and its
+    /// callers go on with their uploads. Only for a catalog of one process (SQLite), before it claims anything. Tells
+    /// how many jobs there were.
     pub async fn release_all_leases(&mut self) -> Result<u64, CatalogError> {
-        let writers = sqlx::query(
-            "UPDATE uploads SET writer_token = writer_token + 1, writer_until_ms = 0 WHERE writer_until_ms > 0",
-        );
-        sql::run(self.conn(), writers).await?;
+        let writers = "UPDATE uploads SET writer_token = writer_token + 1, writer_until_ms = 0
+             WHERE state = 'OPEN' AND writer_until_ms > 0";
+        sql::run(self.conn(), sqlx::query(writers)).await?;
         let query = sqlx::query(
             "UPDATE jobs
              SET lease_owner = NULL, lease_token = lease_token + 1, lease_until_ms = 0, version = version + 1

@@ -78,7 +78,7 @@ pub struct Engine {
     work: Arc<Notify>,
     /// Changes whenever any job of this process changed.
     changes: Arc<watch::Sender<u64>>,
-    /// Ends all watches and waits when the server stops.
+    /// Ends all watches, waits and streams of upload sessions when the server stops.
     closing: CancellationToken,
     /// One flush of the journal at a time.
     journal: Arc<Mutex<()>>,
@@ -144,9 +144,14 @@ impl Engine {
         self.work.notify_one();
     }
 
-    /// Ends all watches and waits: their callers look again at another replica, or later.
+    /// Ends all watches, waits and streams of upload sessions: their callers go on at another replica, or later.
     pub fn stop_watches(&self) {
         self.closing.cancel();
+    }
+
+    /// Ends when the server stops.
+    pub async fn closing(&self) {
+        self.closing.cancelled().await;
     }
 
     /// Whether the catalog answers.

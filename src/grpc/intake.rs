@@ -70,17 +70,22 @@ pub async fn receive<M>(
     let (mut feed, reader) = feed(engine.limits().upload_bytes);
     let sent = Arc::new(OnceLock::new());
     let (ingest_engine, told) = (engine.clone(), Arc::clone(&sent));
-    let ingest =
+    let mut ingest =
         tokio::spawn(
             async move { ingest_engine.ingest(&arriving, reader, move || told.get().copied()).await },
         );
-    loop {
-        match next(&mut parts).await? {
+    let read = loop {
+        let part = tokio::select! {
+            part = next(&mut parts) => part?,
+            // It was refused, which is told without waiting for what the caller may never send.
+            read = &mut ingest => break read,
+        };
+        match part {
             Part::Chunk(chunk) => {
                 let bytes = checked(&chunk, engine.limits().chunk_bytes)?;
                 in_order(&chunk, feed.received())?;
                 if !feed.push(bytes).await? {
-                    break;
+                    break ingest.await;
                 }
             }
             Part::Finish(finish) => {
@@ -89,7 +94,7 @@ pub async fn receive<M>(
                 // Set once, for a stream has one finish.
                 let _ = sent.set((size, sha256));
                 feed.finish(size, &sha256).await?;
-                break;
+                break ingest.await;
             }
             _ => {
                 return Err(Error::new(
@@ -98,8 +103,8 @@ pub async fn receive<M>(
                 ));
             }
         }
-    }
-    let ingested = ingest.await.map_err(|error| {
+    };
+    let ingested = read.map_err(|error| {
         Error::new(Reason::Internal, "reading the archive failed unexpectedly").caused_by(error)
     })??;
     match engine.store_upload(&call, ingested).await {

@@ -128,7 +128,12 @@ async fn take_chunks(
     let name = upload_name(&engine, &principal, &text).await?;
     let mut stream = engine.open_upload_stream(&name).await?;
     let ended = loop {
-        let chunk = match within(IDLE, messages.next()).await {
+        let message = tokio::select! {
+            message = within(IDLE, messages.next()) => message,
+            // What has arrived is kept, and the session is free for the next server.
+            () = engine.closing() => break Err(Error::new(Reason::ShuttingDown, "the server is stopping").retryable()),
+        };
+        let chunk = match message {
             Err(idle) => break Err(idle),
             Ok(None) => break Ok(()),
             Ok(Some(Err(status))) => break Err(broken(&status)),
