@@ -154,7 +154,14 @@ impl Catalog {
 
     /// Begins a transaction that writes. On SQLite it waits until no other one writes.
     pub async fn begin(&self) -> Result<Tx, CatalogError> {
-        let open = self.writer.begin_with(self.dialect.begin()).await?;
+        let mut begun = self.writer.begin_with(self.dialect.begin()).await;
+        if matches!(begun, Err(sqlx::Error::InvalidSavePointStatement)) {
+            // On a full disk SQLite gives a transaction up by itself. The driver's ROLLBACK then fails, and it takes the
+            // connection for one inside a transaction for ever: a new one is needed.
+            self.writer.acquire().await?.close().await?;
+            begun = self.writer.begin_with(self.dialect.begin()).await;
+        }
+        let open = begun?;
         Ok(Tx { dialect: self.dialect, clock: self.clock.clone(), open })
     }
 
@@ -267,5 +274,21 @@ mod tests {
         assert_eq!(sqlite_url("///a.db").as_deref(), Ok("sqlite:///a.db?mode=rwc"));
         assert!(sqlite_url("").is_err());
         assert!(sqlite_url(":memory:").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_gave_up_does_not_end_all_writing() -> Result<(), CatalogError> {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("catalog.db").display()).into();
+        let config = CatalogConfig { url, max_connections: 2 };
+        let catalog = Catalog::open(&config, CatalogClock::Database).await?;
+        let mut tx = catalog.begin().await?;
+        // What SQLite does on a full disk, behind the driver's back.
+        sqlx::raw_sql("ROLLBACK").execute(tx.conn()).await?;
+        drop(tx);
+        for _ in 0..2 {
+            catalog.check().await?;
+        }
+        Ok(())
     }
 }
