@@ -107,8 +107,11 @@ impl Error {
         let mut text = self.message.clone();
         let mut next = std::error::Error::source(self);
         while let Some(source) = next {
-            text.push_str(": ");
-            text.push_str(&source.to_string());
+            let cause = source.to_string();
+            if !text.ends_with(&cause) {
+                text.push_str(": ");
+                text.push_str(&cause);
+            }
             next = source.source();
         }
         text

@@ -60,6 +60,9 @@ pub fn code(reason: Reason) -> Code {
 pub fn status(error: Error) -> Status {
     let code = code(error.reason);
     match code {
+        _ if matches!(error.reason, Reason::ShuttingDown | Reason::Overloaded) => {
+            tracing::info!(reason = error.reason.as_str(), "call put off");
+        }
         Code::Internal | Code::DataLoss | Code::Unavailable | Code::ResourceExhausted => {
             tracing::error!(reason = error.reason.as_str(), error = error.chain(), "call failed");
         }
