@@ -212,8 +212,13 @@ fn lock_data_dir(path: &std::path::Path) -> Result<std::fs::File, AppError> {
 
 /// Says which services can do their work: without the catalog none, without the storage those that move bytes are out.
 async fn report_health(engine: Engine, reporter: HealthReporter, stop: CancellationToken) {
-    const NEED_STORAGE: [&str; 3] =
-        ["coursevault.v1.BackupService", "coursevault.v1.RestoreService", "coursevault.v1.TransferService"];
+    // Courses too: they are published and downloaded.
+    const NEED_STORAGE: [&str; 4] = [
+        "coursevault.v1.BackupService",
+        "coursevault.v1.CourseService",
+        "coursevault.v1.RestoreService",
+        "coursevault.v1.TransferService",
+    ];
     loop {
         let (catalog, storage) = (engine.catalog_answers().await, engine.storage_answers().await);
         for service in grpc::SERVICES.into_iter().chain([""]) {
