@@ -40,7 +40,10 @@ impl Tokens {
         let Some(header) = headers.get(AUTHORIZATION) else {
             return Err(Error::new(Reason::CredentialsMissing, "the call has no authorization header"));
         };
-        let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default();
+        // The scheme's name may be written in any case (RFC 9110, 11.1).
+        let token = (header.to_str().ok().and_then(|text| text.split_once(' ')))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map_or("", |(_, token)| token);
         let digest = Sha256(Hasher::digest(token.as_bytes()).into());
         self.0
             .get(&digest)
