@@ -1,9 +1,9 @@
-//! Reads `moodle_backup.xml` as a stream: bounded in bytes and depth, without entities of its own.
+//! Reads `moodle_backup.xml`: bounded in bytes and depth, without entities of its own.
 //!
 //! Elements that are not known are skipped, as Moodle demands of readers; fields that are known must make sense.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, Read};
+use std::io::Read;
 
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
@@ -21,27 +21,26 @@ const NULL: &str = "$@NULL@$";
 /// # Errors
 ///
 /// [`ManifestError`], with the line where the document stops making sense.
-pub fn parse(input: impl BufRead, limits: &Limits) -> Result<Manifest, ManifestError> {
-    let counted = Counted { input, left: limits.manifest_bytes, lines: 1, failure: None };
-    let mut reader = Reader::from_reader(counted);
+pub fn parse(input: impl Read, limits: &Limits) -> Result<Manifest, ManifestError> {
+    let limit = limits.manifest_bytes;
+    let mut bytes = Vec::new();
+    input.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(ManifestError::Input)?;
+    if bytes.len() as u64 > limit {
+        return Err(ManifestError::LimitBytes { limit });
+    }
+    // From memory, for the reader then borrows names and texts instead of copying them.
+    let mut reader = Reader::from_reader(bytes.as_slice());
     reader.config_mut().expand_empty_elements = true;
     let mut document = Document::new(limits);
-    let mut buffer = Vec::new();
+    let (mut line, mut rest) = (1, bytes.as_slice());
     loop {
-        buffer.clear();
-        let event = reader.read_event_into(&mut buffer);
-        let line = reader.get_ref().lines;
-        let ended = match event {
-            Ok(event) => document.take(&event, line)?,
-            Err(error) => match reader.get_mut().failure.take() {
-                Some(Failure::Limit) => {
-                    return Err(ManifestError::LimitBytes { limit: limits.manifest_bytes });
-                }
-                Some(Failure::Input(error)) => return Err(ManifestError::Input(error)),
-                None => return Err(invalid(line, error.to_string())),
-            },
-        };
-        if ended {
+        let event = reader.read_event();
+        let left = reader.get_ref().len().min(rest.len());
+        let (read, behind) = rest.split_at(rest.len() - left);
+        line += read.iter().filter(|byte| **byte == b'\n').count() as u64;
+        rest = behind;
+        let event = event.map_err(|error| invalid(line, error.to_string()))?;
+        if document.take(&event, line)? {
             return document.finish(line);
         }
     }
@@ -49,62 +48,6 @@ pub fn parse(input: impl BufRead, limits: &Limits) -> Result<Manifest, ManifestE
 
 fn invalid(line: u64, what: impl Into<String>) -> ManifestError {
     ManifestError::Invalid { line, what: what.into() }
-}
-
-/// Why the input stopped.
-enum Failure {
-    Limit,
-    Input(io::Error),
-}
-
-/// Input of which no more than a number of bytes may come.
-struct Counted<R> {
-    input: R,
-    left: u64,
-    lines: u64,
-    failure: Option<Failure>,
-}
-
-impl<R: BufRead> BufRead for Counted<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        loop {
-            match self.input.fill_buf() {
-                Ok(_) => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.failure = Some(Failure::Input(error));
-                    return Err(io::Error::other("input"));
-                }
-            }
-        }
-        // What was shown above is still there.
-        let shown = self.input.fill_buf()?;
-        let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(shown.len());
-        if count == 0 && !shown.is_empty() {
-            self.failure = Some(Failure::Limit);
-            return Err(io::Error::other("limit"));
-        }
-        Ok(&shown[..count])
-    }
-
-    fn consume(&mut self, count: usize) {
-        if let Ok(shown) = self.input.fill_buf() {
-            self.lines +=
-                shown[..count.min(shown.len())].iter().filter(|byte| **byte == b'\n').count() as u64;
-        }
-        self.left = self.left.saturating_sub(count as u64);
-        self.input.consume(count);
-    }
-}
-
-impl<R: BufRead> Read for Counted<R> {
-    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        let shown = self.fill_buf()?;
-        let count = shown.len().min(target.len());
-        target[..count].copy_from_slice(&shown[..count]);
-        self.consume(count);
-        Ok(count)
-    }
 }
 
 /// The document as far as it was read.
