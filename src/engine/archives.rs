@@ -179,7 +179,7 @@ impl Engine {
 
     /// `moodle_backup.xml` of a tree, understood.
     pub(super) async fn manifest(&self, place: &Place, tree: &TreeRef) -> Result<Option<Manifest>, Error> {
-        let mut reader = self.reader(place)?;
+        let mut reader = self.document_reader(place)?;
         let Some(entry) = self.find_member(&mut reader, tree, MemberPath::MANIFEST).await? else {
             return Ok(None);
         };

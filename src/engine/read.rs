@@ -16,8 +16,8 @@ use crate::limits::Limits;
 use crate::reason::Reason;
 use crate::vault::{Storage, tree as blocks};
 
-/// Bytes read from a pack at once. Small contents that were stored together are read together.
-const BLOCK: u64 = 2 << 20;
+/// Bytes read at once where a few documents are wanted and not their neighbours.
+const SMALL_BLOCK: u64 = 256 << 10;
 
 /// Blocks kept by one reader.
 const BLOCKS: usize = 6;
@@ -25,13 +25,14 @@ const BLOCKS: usize = 6;
 /// Contents looked up in the catalog at once.
 const LOOK_AHEAD: usize = 500;
 
-/// Reads encoded contents of one site from one storage. Keeps a few blocks of packs, so its memory is bounded by
-/// `BLOCKS` times `BLOCK`.
+/// Reads encoded contents of one site from one storage. Small contents that were stored together are read together, in
+/// blocks of packs; a few of these are kept, so memory is bounded.
 pub struct ContentReader {
     engine: Engine,
     storage: Storage,
     place: Place,
     located: HashMap<(Digest, u64), Location>,
+    block_bytes: u64,
     blocks: VecDeque<(PackId, u64, Bytes)>,
 }
 
@@ -80,14 +81,14 @@ impl ContentReader {
 
     /// The block of a pack that holds `position`.
     async fn block(&mut self, pack: &PackId, position: u64) -> Result<(u64, Bytes), Error> {
-        let base = position / BLOCK * BLOCK;
+        let base = position / self.block_bytes * self.block_bytes;
         let kept = |(kept, start, bytes): &&(PackId, u64, Bytes)| {
             kept == pack && *start == base && position - base < bytes.len() as u64
         };
         if let Some((_, start, bytes)) = self.blocks.iter().find(kept) {
             return Ok((*start, bytes.clone()));
         }
-        let bytes = self.storage.read_pack_block(&self.place.site, pack, base, BLOCK).await?;
+        let bytes = self.storage.read_pack_block(&self.place.site, pack, base, self.block_bytes).await?;
         if self.blocks.len() == BLOCKS {
             self.blocks.pop_front();
         }
@@ -236,8 +237,14 @@ impl Engine {
             storage: self.storage(place)?.clone(),
             place: place.clone(),
             located: HashMap::new(),
+            block_bytes: self.storage(place)?.block_bytes(),
             blocks: VecDeque::new(),
         })
+    }
+
+    /// A reader for one or two documents of a site.
+    pub(super) fn document_reader(&self, place: &Place) -> Result<ContentReader, Error> {
+        Ok(ContentReader { block_bytes: SMALL_BLOCK, ..self.reader(place)? })
     }
 
     /// The root of a stored tree: its blocks in order.

@@ -35,7 +35,7 @@ struct OpenPack {
     items: Vec<PackedItem>,
 }
 
-/// Writes items into new packs of one site. Holds at most about 32 MiB of them in memory: calls wait for the storage.
+/// Writes items into new packs of one site. Holds at most about 15 MiB of them in memory: calls wait for the storage.
 ///
 /// Items come whole ([`put`](Self::put)) or in pieces ([`begin`](Self::begin), [`append`](Self::append), then
 /// [`end`](Self::end) or [`discard`](Self::discard)). They are durable when [`finish`](Self::finish) returns, and not

@@ -11,9 +11,9 @@ use super::error::VaultError;
 use super::key::VaultKey;
 use super::storage::path;
 
-/// Size of the first parts in bytes. S3 wants 5 MiB at least.
-const FIRST_PART_BYTES: u64 = 8 << 20;
-/// After so many parts the size of a part doubles, so that S3's bound of 10 000 parts allows 484 GiB.
+/// Size of the first parts in bytes: the least that S3 wants, because each writer has three of them in memory.
+const FIRST_PART_BYTES: u64 = 5 << 20;
+/// After so many parts the size of a part doubles, so that S3's bound of 10 000 parts allows 302 GiB.
 const PARTS_OF_ONE_SIZE: u64 = 2_000;
 /// The most parts that S3 allows for an object.
 const MAX_PARTS: u64 = 10_000;
@@ -22,8 +22,8 @@ const SMALL_PIECE_BYTES: usize = 32 << 10;
 
 /// Unit of the room for parts that are under way.
 const ROOM_UNIT: u64 = 1 << 20;
-/// Room for parts that are under way: three of the first size; one larger part may take all of it.
-const ROOM_UNITS: u32 = 24;
+/// Room for parts that are under way: two of the first size; one larger part may take all of it.
+const ROOM_UNITS: u32 = 10;
 
 /// Room for the parts of one writer that are under way, over all its objects.
 pub(super) fn room() -> Arc<Semaphore> {
@@ -218,7 +218,7 @@ mod tests {
     fn parts_grow_so_that_every_item_fits_ten_thousand() {
         let total: u64 = (0..MAX_PARTS).map(part_bytes).sum();
         assert!(total > crate::limits::Limits::default().content_bytes, "{total}");
-        assert_eq!((part_bytes(0), part_bytes(1_999), part_bytes(2_000)), (8 << 20, 8 << 20, 16 << 20));
+        assert_eq!((part_bytes(0), part_bytes(1_999), part_bytes(2_000)), (5 << 20, 5 << 20, 10 << 20));
     }
 
     #[test]

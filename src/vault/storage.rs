@@ -88,6 +88,12 @@ impl Storage {
         Self { name: Arc::clone(&self.name), store, folder: self.folder.clone() }
     }
 
+    /// Bytes of a pack that are best read at once: a folder answers at once, and what is read of it should stay in
+    /// the processor's cache until it is sent; a bucket takes some 20 ms for an answer of any size.
+    pub fn block_bytes(&self) -> u64 {
+        if self.folder.is_some() { 512 << 10 } else { 2 << 20 }
+    }
+
     /// A writer of new packs for a site. Nothing is written before it gets an item.
     pub fn pack_writer(&self, site: &SiteId) -> PackWriter {
         PackWriter::new(self.clone(), site.clone())
