@@ -118,6 +118,16 @@ impl Error {
     }
 }
 
+/// How a job ended, told to whoever waited for it.
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        let mut out = Self::new(problem.reason, problem.message);
+        out.metadata = problem.metadata;
+        out.retryable = problem.retryable;
+        out
+    }
+}
+
 impl From<crate::vault::VaultError> for Error {
     fn from(error: crate::vault::VaultError) -> Self {
         let message = match error.reason() {

@@ -92,6 +92,9 @@ impl TransferService for Transfer {
         let job = self.0.finish_upload(&call, &upload, size, sha256).await?;
         let job = JobName { site: job.site, job: job.job };
         let finished = self.0.finished_upload(&upload, &job, wait).await?;
+        if let Some(problem) = finished.job.problem {
+            return Err(Error::from(problem).with("job", &job).on(&upload).into());
+        }
         let inspected = match finished.archive {
             Some(row) => Some(Inspected { manifest: self.0.manifest_of(&row).await?, row }),
             None => None,

@@ -124,12 +124,12 @@ async fn a_wrong_end_is_refused_and_the_session_stays_usable() -> Result<()> {
     app.push(&upload, 5000, &bytes[5000..]).await?;
     let request =
         FinishUploadRequest { name: upload.clone(), size_bytes: size(&bytes), sha256: sha256(b"other") };
-    let finished = app.transfers().finish_upload(request).await?.into_inner();
-    let problem = finished.job.clone().context("a job")?.problem.context("a problem")?;
-    ensure!(problem.reason == "DIGEST_MISMATCH", "{problem:?}");
-    let session = finished.upload.context("an upload")?;
-    ensure!(session.state() == upload::State::Open && session.last_problem == Some(problem), "{session:?}");
-    ensure!(finished.archive.is_none() && app.archives(true).await?.is_empty());
+    let refusal = app.transfers().finish_upload(request).await;
+    refused(refusal, Code::InvalidArgument, "DIGEST_MISMATCH")?;
+    let session = app.session(&upload).await?;
+    let problem = session.last_problem.clone().context("a problem")?;
+    ensure!(session.state() == upload::State::Open && problem.reason == "DIGEST_MISMATCH", "{session:?}");
+    ensure!(app.archives(true).await?.is_empty());
     ensure!(app.report().await?.pack_count == 0);
     check(&app, &upload, &bytes).await
 }
@@ -144,12 +144,12 @@ async fn what_is_no_archive_leaves_the_session_open() -> Result<()> {
     ] {
         let upload = app.start_upload().await?.name;
         app.push(&upload, 0, bytes).await?;
-        let finished = app.finish(&upload, bytes).await?;
-        let job = finished.job.context("a job")?;
+        let refusal = refused(app.finish(&upload, bytes).await, Code::InvalidArgument, reason)?;
+        let named = refusal.metadata.get("job").context("a job")?.clone();
+        let job = app.ended(&named).await?;
         ensure!(job.state() == job::State::Failed && job.attempts == 1, "{what}: {job:?}");
         ensure!(job.problem.as_ref().is_some_and(|problem| problem.reason == reason), "{what}: {job:?}");
-        ensure!(finished.upload.context("an upload")?.state() == upload::State::Open, "{what}");
-        ensure!(finished.archive.is_none() && finished.inspection.is_none(), "{what}");
+        ensure!(app.session(&upload).await?.state() == upload::State::Open, "{what}");
         // A retry would find the same bytes.
         let request = RetryJobRequest { name: job.name, ..Default::default() };
         refused(app.jobs().retry_job(request).await, Code::FailedPrecondition, "JOB_NOT_RETRYABLE")?;

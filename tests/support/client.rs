@@ -98,10 +98,15 @@ impl Client {
         Ok(answer.into_inner().committed_bytes)
     }
 
+    /// An upload session.
+    pub async fn session(&self, upload: &str) -> Result<Upload> {
+        let answer = self.transfers().get_upload(GetUploadRequest { name: upload.into() }).await?;
+        answer.into_inner().upload.context("an upload")
+    }
+
     /// Bytes of a session that are durable.
     pub async fn committed(&self, upload: &str) -> Result<usize> {
-        let answer = self.transfers().get_upload(GetUploadRequest { name: upload.into() }).await?;
-        Ok(usize::try_from(answer.into_inner().upload.context("an upload")?.committed_bytes)?)
+        Ok(usize::try_from(self.session(upload).await?.committed_bytes)?)
     }
 
     /// Ends a session whose bytes are all there.
