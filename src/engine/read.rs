@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::ids::PackId;
 use crate::limits::Limits;
 use crate::reason::Reason;
-use crate::vault::{Storage, tree as blocks};
+use crate::vault::{Storage, VaultError, tree as blocks};
 
 /// Bytes read at once where a few documents are wanted and not their neighbours.
 const SMALL_BLOCK: u64 = 256 << 10;
@@ -34,6 +34,15 @@ pub struct ContentReader {
     located: HashMap<(Digest, u64), Location>,
     block_bytes: u64,
     blocks: VecDeque<(PackId, u64, Bytes)>,
+    /// The block behind the last one, on its way when blocks are read in order.
+    ahead: Option<Ahead>,
+}
+
+/// A block that is read while the one before it is used.
+struct Ahead {
+    pack: PackId,
+    base: u64,
+    reading: tokio::task::JoinHandle<Result<Bytes, VaultError>>,
 }
 
 impl ContentReader {
@@ -88,12 +97,33 @@ impl ContentReader {
         if let Some((_, start, bytes)) = self.blocks.iter().find(kept) {
             return Ok((*start, bytes.clone()));
         }
-        let bytes = self.storage.read_pack_block(&self.place.site, pack, base, self.block_bytes).await?;
+        let awaited = self.ahead.take_if(|ahead| ahead.pack == *pack && ahead.base == base);
+        let bytes = match awaited {
+            Some(ahead) => ahead.reading.await.map_err(|error| {
+                Error::new(Reason::Internal, "reading a block failed unexpectedly").caused_by(error)
+            })??,
+            None => self.storage.read_pack_block(&self.place.site, pack, base, self.block_bytes).await?,
+        };
+        let in_order = self
+            .blocks
+            .back()
+            .is_some_and(|(last, start, _)| last == pack && start + self.block_bytes == base);
+        if in_order && bytes.len() as u64 == self.block_bytes {
+            self.read_ahead(pack, base + self.block_bytes);
+        }
         if self.blocks.len() == BLOCKS {
             self.blocks.pop_front();
         }
         self.blocks.push_back((pack.clone(), base, bytes.clone()));
         Ok((base, bytes))
+    }
+
+    /// Begins to read a block that is probably wanted next. One behind the end of the pack fails, and nobody asks for it.
+    fn read_ahead(&mut self, pack: &PackId, base: u64) {
+        let (storage, site, wanted, size) =
+            (self.storage.clone(), self.place.site.clone(), pack.clone(), self.block_bytes);
+        let reading = tokio::spawn(async move { storage.read_pack_block(&site, &wanted, base, size).await });
+        self.ahead = Some(Ahead { pack: pack.clone(), base, reading });
     }
 
     /// A whole content, decoded and checked against its digest. For documents and tree blocks.
@@ -239,6 +269,7 @@ impl Engine {
             located: HashMap::new(),
             block_bytes: self.storage(place)?.block_bytes(),
             blocks: VecDeque::new(),
+            ahead: None,
         })
     }
 
