@@ -4,7 +4,7 @@
 //!
 //! - values: [`clock`], [`digest`], [`ids`], [`limits`], [`principal`], [`reason`]
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
-//!   [`moodle`] (Moodle's documents), [`backup`], [`job`]
+//!   [`moodle`] (Moodle's documents), [`backup`], [`compare`] (two archives, document by document), [`job`]
 //! - adapters, strangers to each other: [`catalog`] (SQL), [`vault`] (object storage)
 //! - [`engine`]: use cases, the only place where domain meets adapters
 //! - drivers: [`grpc`], [`worker`], [`cli`]; [`app`] puts everything together
@@ -15,6 +15,7 @@ pub mod backup;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod config;
 pub mod course;
 pub mod digest;
