@@ -83,6 +83,7 @@ refused! {
     undelete_archive: UndeleteArchiveRequest -> UndeleteArchiveResponse;
     list_archive_members: ListArchiveMembersRequest -> ListArchiveMembersResponse;
     inspect_archive: InspectArchiveRequest -> InspectArchiveResponse;
+    compare_archives: CompareArchivesRequest -> CompareArchivesResponse;
 }
 
 async fn take(mut messages: Streaming<UploadBackupRequest>) -> Result<UploadBackupResponse, Status> {

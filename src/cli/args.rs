@@ -58,6 +58,10 @@ pub enum Command {
         /// A file, an archive's id, or `sites/…/archives/…`.
         archive: String,
     },
+    /// Tell where two archives differ, document by document: local files without a server, or archives on it.
+    ///
+    /// Exit codes: 0 the same, 1 different, 2 an archive cannot be read.
+    Compare(Compare),
     /// Send archives. Goes on where it was after a cut connection.
     Upload(Upload),
     /// Make a backup of a course's live state.
@@ -153,6 +157,24 @@ pub struct Try {
     /// Keep the server's folder and say where it is.
     #[arg(long)]
     pub keep: bool,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, clap::Args)]
+pub struct Compare {
+    /// A file; or an archive's id, `sites/…/archives/…`, or a course's revision (`COURSE/revisions/N`).
+    pub a: String,
+    /// The other one: a file if A is one.
+    pub b: String,
+    /// Demand the same bytes. Default: let pass what a platform writes differently each time, and tell how much.
+    #[arg(long)]
+    pub exact: bool,
+    /// List at most this many differences; all are counted.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u32,
+    /// Let pass log rows that only the newer archive has.
+    #[arg(long, conflicts_with = "exact")]
+    pub ignore_new_log_rows: bool,
 }
 
 /// Arguments of `upload`.
@@ -423,6 +445,9 @@ mod tests {
             "serve --listen nowhere",
             "info --site UPPER",
             "jobs list --state done",
+            "compare a.mbz",
+            "compare a.mbz b.mbz --limit many",
+            "compare a.mbz b.mbz --exact --ignore-new-log-rows",
         ] {
             assert!(parse(bad).is_err_and(|error| error.use_stderr()), "{bad}");
         }

@@ -14,7 +14,7 @@ use crate::proto;
 
 /// Exit code: the work failed.
 pub const FAILED: u8 = 1;
-/// Exit code: the server refused, with a reason.
+/// Exit code: refused, with a reason: by the server, or because an archive that was to be compared cannot be read.
 pub const REFUSED: u8 = 2;
 /// Exit code: the arguments make no sense.
 pub const USAGE: u8 = 64;
@@ -40,6 +40,12 @@ pub struct JobFailed {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Differs(pub String);
+
+/// Stands in front of why a local archive that was to be compared cannot be read. That is no difference, so the exit code
+/// must be another one.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("there is nothing to compare")]
+pub struct Unreadable;
 
 /// An error as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +84,7 @@ impl Shown {
         } else {
             (FAILED, "FAILED")
         };
+        let code = if error.is::<Unreadable>() { REFUSED } else { code };
         Some(Self { code, reason: reason.to_owned(), message, metadata: BTreeMap::new() })
     }
 
@@ -183,6 +190,12 @@ mod tests {
         assert_eq!(code(Differs("1 differs".into()).into()), Some(FAILED));
         assert_eq!(code(anyhow::anyhow!("disk full")), Some(FAILED));
         assert_eq!(code(io::Error::from(io::ErrorKind::BrokenPipe).into()), None);
+        let unreadable =
+            anyhow::Error::from(ArchiveError::FormatUnsupported).context("x.mbz").context(Unreadable);
+        assert_eq!(
+            Shown::of(&unreadable).map(|shown| (shown.code, shown.reason)),
+            Some((REFUSED, "ARCHIVE_FORMAT_UNSUPPORTED".into()))
+        );
         let problem = proto::Problem { reason: "STORAGE_FULL".into(), ..Default::default() };
         let failed = JobFailed { name: "j".into(), state: "failed", problem };
         assert_eq!(

@@ -27,6 +27,7 @@ macro_rules! named {
 named!(
     Archive,
     ArchiveMember,
+    Comparison,
     Course,
     FinishUploadResponse,
     GetServerInfoResponse,
@@ -89,6 +90,7 @@ mod tests {
     #[test]
     fn every_named_message_is_in_the_protos() -> anyhow::Result<()> {
         value(&proto::ArchiveMember::default())?;
+        value(&proto::Comparison::default())?;
         value(&proto::Course::default())?;
         value(&proto::FinishUploadResponse::default())?;
         value(&proto::GetServerInfoResponse::default())?;

@@ -8,6 +8,7 @@ mod archives;
 mod args;
 mod client;
 mod compare;
+mod compare_run;
 mod courses;
 mod download;
 mod failure;
@@ -16,6 +17,7 @@ mod jobs;
 mod json;
 mod listing;
 mod local;
+mod local_archive;
 mod names;
 mod output;
 mod paging;
@@ -93,6 +95,7 @@ async fn run(arguments: &Args, output: Output) -> anyhow::Result<()> {
         Command::Serve(serve) => serve::run(serve, output).await,
         Command::Try(each) => try_run::run(each, output).await,
         Command::Inspect { archive } => inspect::run(archive, global, output).await,
+        Command::Compare(each) => compare_run::run(each, global, output).await,
         command => {
             let server = Server::connect(&global.server, &global.site, global.token.as_ref()).await?;
             with_server(&server, command, output).await
@@ -102,7 +105,7 @@ async fn run(arguments: &Args, output: Output) -> anyhow::Result<()> {
 
 async fn with_server(server: &Server, command: &Command, output: Output) -> anyhow::Result<()> {
     match command {
-        Command::Serve(_) | Command::Try(_) | Command::Inspect { .. } => Ok(()),
+        Command::Serve(_) | Command::Try(_) | Command::Inspect { .. } | Command::Compare(_) => Ok(()),
         Command::Upload(upload) => archives::send(server, upload, output).await,
         Command::Backup(backup) => courses::backup(server, backup, output).await,
         Command::Restore(restore) => courses::restore(server, restore, output).await,
@@ -136,6 +139,8 @@ mod tests {
             "try a.mbz b.mbz --out c.mbz",
             "info --server ftp://x",
             "inspect /no/such/file.mbz",
+            "compare /no/such/file.mbz /no/such/other.mbz",
+            "compare Cargo.toml 0197b2a0-0000-7000-8000-000000000000",
             "info --json --site NO",
             "serve --config /no/such/file.toml",
             "serve --listen 0.0.0.0:1",

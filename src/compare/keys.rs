@@ -21,7 +21,11 @@ const KEYS: &[Fields] = &[
     Fields { parent: "recordstags", row: "tag", fields: &["@id", "itemid"] },
     Fields { parent: "poststags", row: "tag", fields: &["@id", "itemid"] },
     // Rows that are written without their id.
-    Fields { parent: "courseformatoptions", row: "courseformatoption", fields: &["format", "sectionid", "name"] },
+    Fields {
+        parent: "courseformatoptions",
+        row: "courseformatoption",
+        fields: &["format", "sectionid", "name"],
+    },
     Fields { parent: "filter_actives", row: "filter_active", fields: &["filter"] },
     Fields { parent: "user_competencies", row: "user_competency", fields: &["userid", "competencyid"] },
     Fields { parent: "response", row: "variable", fields: &["name"] },

@@ -196,8 +196,7 @@ impl Comparison<'_> {
                 message: format!("compared by its bytes, for it is no XML that can be read: {what}"),
             })
         };
-        let notes: Vec<Note> =
-            broken(Side::A, &one).into_iter().chain(broken(Side::B, &other)).collect();
+        let notes: Vec<Note> = broken(Side::A, &one).into_iter().chain(broken(Side::B, &other)).collect();
         let refused = !notes.is_empty();
         notes.into_iter().for_each(|note| self.collector.note(note));
         let before = self.collector.seen();
@@ -229,7 +228,8 @@ fn newer(
         let Some(member) = list.iter().find(|member| member.path.as_str() == MemberPath::MANIFEST) else {
             return Ok(None);
         };
-        let input = source.open(&member.path).map_err(|error| CompareError::read(side, &member.path, error))?;
+        let input =
+            source.open(&member.path).map_err(|error| CompareError::read(side, &member.path, error))?;
         // A manifest that cannot be understood tells no date; its own comparison says what is wrong with it.
         Ok(moodle::parse(BufReader::new(input), &options.limits).ok().and_then(|told| told.backup_time))
     };

@@ -52,7 +52,7 @@ pub struct Difference {
     /// The member.
     pub member: MemberPath,
     /// Where in the document, such as `/activity/forum[@id=1]/discussions/discussion[@id=7]/name`; empty for the member as a
-    /// whole.
+    /// whole. At most 500 characters.
     pub path: String,
     /// What kind it is.
     pub kind: Kind,
@@ -207,7 +207,18 @@ impl Collector {
         }
         if report.differences.len() < self.limit {
             let (a, b) = excerpts();
-            report.differences.push(Difference { member: member.clone(), path: path(), kind, a, b });
+            let path = shorten(path());
+            report.differences.push(Difference { member: member.clone(), path, kind, a, b });
         }
     }
+}
+
+/// A path of at most 500 characters: names of elements can have any length.
+fn shorten(mut path: String) -> String {
+    const SHOWN: usize = 500;
+    if let Some((end, _)) = path.char_indices().nth(SHOWN) {
+        path.truncate(path[..end].char_indices().next_back().map_or(0, |(last, _)| last));
+        path.push('…');
+    }
+    path
 }

@@ -74,7 +74,9 @@ fn numbered(path: &Path, a: &str, b: &str) -> bool {
     let (Some(row), Some(field)) = (path.last(1), path.last(0)) else { return false };
     let expected = |position: u32| match field.name.as_str() {
         "username" => (format!("anon{position}"), None),
-        "email" => (format!("anon{position}@doesntexist.invalid"), Some(format!("anon{position}@doesntexist.com"))),
+        "email" => {
+            (format!("anon{position}@doesntexist.invalid"), Some(format!("anon{position}@doesntexist.com")))
+        }
         name => (format!("anon{name}{position}"), None),
     };
     let (one, one_before) = expected(row.positions.0);

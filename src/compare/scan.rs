@@ -158,21 +158,21 @@ impl Scan {
             match self.piece(&mut lead)? {
                 Piece::Between => {}
                 Piece::Close | Piece::End => self.done = true,
-                Piece::Open(tag, empty) => return self.child(tag, empty, start, lead).map(Some),
+                Piece::Open(tag, empty) => return self.child(&tag, empty, start, lead).map(Some),
             }
         }
         self.text = lead;
         Ok(None)
     }
 
-    fn child(&mut self, tag: Tag, empty: bool, start: u64, lead: Text) -> Result<Row, CompareError> {
-        let name = name_of(&tag).to_owned();
+    fn child(&mut self, tag: &Tag, empty: bool, start: u64, lead: Text) -> Result<Row, CompareError> {
+        let name = name_of(tag).to_owned();
         let candidates = match self.parent.as_str() {
             "" => [&[][..]; 3],
             parent => keys::candidates(parent, &name),
         };
         let mut child = Child::new(&candidates);
-        child.open(&tag, empty);
+        child.open(tag, empty);
         let mut depth = usize::from(!empty);
         let mut text = Text::default();
         while depth > 0 {
@@ -184,7 +184,7 @@ impl Scan {
                 Piece::End => return Err(changed()),
             }
         }
-        let (label, key) = child.label(&candidates, &tag, &name);
+        let (label, key) = child.label(&candidates, tag, &name);
         self.position += 1;
         let ordinal = match &label {
             Some(_) => 1,

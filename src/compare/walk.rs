@@ -90,7 +90,8 @@ impl Walk<'_> {
         }
         let before = self.collector.seen();
         let names = one.attributes.iter().map(|(name, _)| name);
-        let added = other.attributes.iter().map(|(name, _)| name).filter(|name| one.attribute(name).is_none());
+        let added =
+            other.attributes.iter().map(|(name, _)| name).filter(|name| one.attribute(name).is_none());
         for name in names.chain(added) {
             let (a, b) = (one.attribute(name), other.attribute(name));
             if a != b {
@@ -103,9 +104,9 @@ impl Walk<'_> {
                 };
                 match excused {
                     Some(entry) => self.collector.excuse(entry),
-                    None => self.collector.within(&self.path, Kind::AttributeDiffers, || {
-                        (a.map(excerpt), b.map(excerpt))
-                    }),
+                    None => self
+                        .collector
+                        .within(&self.path, Kind::AttributeDiffers, || (a.map(excerpt), b.map(excerpt))),
                 }
                 self.path.0.pop();
             }
@@ -193,12 +194,7 @@ impl Walk<'_> {
     }
 
     /// The children from the first ones on that do not match.
-    fn lists(
-        &mut self,
-        lists: &mut Lists,
-        one: Option<Row>,
-        other: Option<Row>,
-    ) -> Result<(), CompareError> {
+    fn lists(&mut self, lists: &mut Lists, one: Option<Row>, other: Option<Row>) -> Result<(), CompareError> {
         let (mut left, mut right): (Vec<Mark>, Vec<Mark>) = (Vec::new(), Vec::new());
         let mut next = one;
         while let Some(row) = next {

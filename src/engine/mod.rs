@@ -8,6 +8,7 @@ mod archives;
 mod assemble;
 mod backup;
 mod call;
+mod compare;
 mod courses;
 mod encode;
 mod error;
@@ -41,6 +42,7 @@ use crate::vault::{Storage, Vault};
 pub use archives::Inspected;
 pub use assemble::{Download, Outgoing, Range};
 pub use call::{Call, RequestKey};
+pub use compare::Comparable;
 pub use courses::Published;
 pub use error::Error;
 pub use feed::{Feed, feed};
@@ -49,6 +51,9 @@ pub use read::MemberReader;
 pub use run::JobContext;
 pub use sweep::Swept;
 pub use uploads::{Finished, UploadStream};
+
+/// Comparisons at once in this process; others wait.
+const COMPARISONS: usize = 4;
 
 /// What the use cases need of the configuration.
 #[derive(Clone, Debug)]
@@ -74,6 +79,8 @@ pub struct Engine {
     rules: Arc<Rules>,
     /// Archives that are read at once from callers' streams.
     ingests: Arc<Semaphore>,
+    /// Comparisons at once: each holds two lists of members and a thread.
+    comparisons: Arc<Semaphore>,
     /// Wakes a worker when a job may be claimed.
     work: Arc<Notify>,
     /// Changes whenever any job of this process changed.
@@ -102,6 +109,7 @@ impl Engine {
     pub fn new(catalog: Catalog, vault: Vault, clock: Arc<dyn Clock>, rules: Rules) -> Self {
         Self {
             ingests: Arc::new(Semaphore::new(rules.limits.concurrent_ingests)),
+            comparisons: Arc::new(Semaphore::new(COMPARISONS)),
             rules: Arc::new(rules),
             catalog,
             vault,

@@ -436,7 +436,8 @@ impl Stager {
     }
 }
 
-fn spill_failed(error: std::io::Error) -> Error {
+/// A temporary file that fails.
+pub(super) fn spill_failed(error: std::io::Error) -> Error {
     let reason = match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Reason::StorageFull,
         _ => Reason::Internal,

@@ -3,19 +3,23 @@
 use futures::{StreamExt, stream};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::comparison;
 use super::convert::{self, name};
 use super::intake::{Accepts, Part, Stored, receive};
 use super::outflow::{self, Outflow, range, stream_out};
 use super::paging::Page;
 use super::{auth, call};
 use crate::catalog::{ArchiveFilter, ArchiveRow, Newest};
-use crate::engine::{Engine, Error, MemberReader};
-use crate::ids::{ArchiveName, CourseName, SiteName};
+use crate::engine::{Comparable, Engine, Error, MemberReader};
+use crate::ids::{ArchiveName, CourseName, RevisionName, SiteName};
 use crate::job::Area;
 use crate::principal::Principal;
 use crate::proto::backup_service_server::BackupService;
 use crate::proto::*;
 use crate::reason::Reason;
+
+/// Bytes of differences in one answer. Clients take four MiB unless they say otherwise.
+const COMPARISON_BYTES: usize = 2 << 20;
 
 /// Makes backups and keeps archives.
 pub struct Backup(pub Engine);
@@ -223,6 +227,37 @@ impl BackupService for Backup {
         let inspected = self.0.inspect_archive(&name).await?;
         Ok(Response::new(InspectArchiveResponse { inspection: Some(convert::inspection(&inspected)) }))
     }
+
+    async fn compare_archives(
+        &self,
+        request: Request<CompareArchivesRequest>,
+    ) -> Result<Response<CompareArchivesResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let a = comparable(&self.0, &principal, "a", &message.a).await?;
+        let b = comparable(&self.0, &principal, "b", &message.b).await?;
+        if a.site() != b.site() {
+            return Err(Error::field("b", "must be of the same site as a").into());
+        }
+        let options = comparison::options(&message, self.0.limits())?;
+        let report = self.0.compare_archives(&a, &b, options).await?;
+        let comparison = Some(comparison::comparison(&report, COMPARISON_BYTES));
+        Ok(Response::new(CompareArchivesResponse { comparison }))
+    }
+}
+
+/// What is to be compared, if the caller may download it.
+async fn comparable(
+    engine: &Engine,
+    principal: &Principal,
+    field: &str,
+    text: &str,
+) -> Result<Comparable, Error> {
+    if let Ok(revision) = text.parse::<RevisionName>() {
+        auth::reach(principal, &revision.course.site)?;
+        return Ok(Comparable::Revision(revision));
+    }
+    archive(engine, principal, field, text).await.map(Comparable::Archive)
 }
 
 /// A member's content, decoded as it is sent.

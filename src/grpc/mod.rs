@@ -1,5 +1,6 @@
 //! The gRPC services. A handler converts, calls a use case, converts; it holds no policy, SQL or object name.
 
+pub mod comparison;
 pub mod convert;
 
 mod admin;

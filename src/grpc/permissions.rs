@@ -33,9 +33,9 @@ pub fn permission(path: &str) -> Option<Permission> {
         | "BackupService/ListArchiveMembers"
         | "BackupService/InspectArchive" => any("coursevault/archive:view"),
         "BackupService/DeleteArchive" | "BackupService/UndeleteArchive" => any("moodle/restore:managefiles"),
-        "BackupService/DownloadArchive" | "BackupService/ReadArchiveMember" => {
-            any("moodle/backup:downloadfile")
-        }
+        "BackupService/DownloadArchive"
+        | "BackupService/ReadArchiveMember"
+        | "BackupService/CompareArchives" => any("moodle/backup:downloadfile"),
         "RestoreService/CreateRestore" | "RestoreService/RollbackRestore" => {
             any("moodle/restore:restorecourse")
         }

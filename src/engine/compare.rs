@@ -1,0 +1,151 @@
+//! Comparing two stored trees. The comparison is synchronous and runs beside the other work; what it must read, and that is
+//! only documents that differ, comes through the reader of contents.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::error::Error;
+use super::read::MemberReader;
+use super::{Engine, Place};
+use crate::compare::{self, CompareError, Member, Members, Options, Report};
+use crate::course::{Entry, MemberPath, Tree, TreeRef};
+use crate::ids::{ArchiveName, RevisionName, SiteId};
+use crate::reason::Reason;
+
+/// Something that holds members and can be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Comparable {
+    /// A stored archive.
+    Archive(ArchiveName),
+    /// A state of a course.
+    Revision(RevisionName),
+}
+
+impl Comparable {
+    /// The site that it belongs to.
+    pub fn site(&self) -> &SiteId {
+        match self {
+            Self::Archive(name) => &name.site,
+            Self::Revision(name) => &name.course.site,
+        }
+    }
+}
+
+impl Engine {
+    /// Tells where two things differ. Waits while as many comparisons run as may.
+    pub async fn compare_archives(
+        &self,
+        a: &Comparable,
+        b: &Comparable,
+        options: Options,
+    ) -> Result<Report, Error> {
+        let (left, right) = (self.tree_of(a).await?, self.tree_of(b).await?);
+        let permit = self.comparisons.clone().acquire_owned().await;
+        let permit = permit.map_err(|error| failed().caused_by(error))?;
+        // When the caller goes away this future is dropped, and the next reading ends the comparison.
+        let abandoned = CancellationToken::new();
+        let _guard = abandoned.clone().drop_guard();
+        let left = self.stored(left, &abandoned).await?;
+        let right = self.stored(right, &abandoned).await?;
+        let comparing = tokio::task::spawn_blocking(move || {
+            let report = compare::compare(&left, &right, &options);
+            drop(permit);
+            report
+        });
+        let report = comparing.await.map_err(|error| failed().caused_by(error))?;
+        report.map_err(Error::from)
+    }
+
+    /// Where the members lie.
+    async fn tree_of(&self, what: &Comparable) -> Result<(Place, TreeRef), Error> {
+        match what {
+            Comparable::Archive(name) => {
+                let row = self.live_archive(name).await?;
+                Ok((Place::of(&row.site, &row.storage), row.tree))
+            }
+            Comparable::Revision(name) => {
+                self.live_course(&name.course).await?;
+                let row = self.get_revision(name).await?;
+                Ok((Place::of(&row.site, &row.storage), row.tree))
+            }
+        }
+    }
+
+    async fn stored(
+        &self,
+        (place, tree): (Place, TreeRef),
+        abandoned: &CancellationToken,
+    ) -> Result<Stored, Error> {
+        let tree = self.load_tree(&place, &tree).await?;
+        let (engine, runtime) = (self.clone(), Handle::current());
+        Ok(Stored { engine, place, tree, runtime, abandoned: abandoned.clone() })
+    }
+}
+
+/// A stored tree, read from a thread that may block.
+struct Stored {
+    engine: Engine,
+    place: Place,
+    tree: Tree,
+    runtime: Handle,
+    abandoned: CancellationToken,
+}
+
+impl Members for Stored {
+    fn members(&self) -> io::Result<Vec<Member>> {
+        let member = |entry: &Entry| Member {
+            path: entry.path.clone(),
+            size: entry.content.size,
+            digest: Some(entry.content.digest),
+        };
+        Ok(self.tree.entries().iter().map(member).collect())
+    }
+
+    fn open(&self, path: &MemberPath) -> io::Result<Box<dyn Read + '_>> {
+        let content = *self.tree.get(path.as_str()).ok_or(io::ErrorKind::NotFound)?;
+        let reader = self.engine.reader(&self.place).map_err(io::Error::other)?;
+        let member = MemberReader::new(reader, Entry { path: path.clone(), content });
+        Ok(Box::new(Reading { stored: self, member, bytes: Bytes::new() }))
+    }
+}
+
+/// A member's content, decoded and checked as it is read.
+struct Reading<'s> {
+    stored: &'s Stored,
+    member: MemberReader,
+    bytes: Bytes,
+}
+
+impl Read for Reading<'_> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        if self.bytes.is_empty() {
+            if self.stored.abandoned.is_cancelled() {
+                return Err(io::Error::other("nobody waits for the comparison"));
+            }
+            let next = self.stored.runtime.block_on(self.member.next()).map_err(io::Error::other)?;
+            self.bytes = next.unwrap_or_default();
+        }
+        let count = self.bytes.len().min(target.len());
+        target[..count].copy_from_slice(&self.bytes.split_to(count));
+        Ok(count)
+    }
+}
+
+fn failed() -> Error {
+    Error::new(Reason::Internal, "comparing failed unexpectedly")
+}
+
+impl From<CompareError> for Error {
+    /// What the vault said comes out as it went in.
+    fn from(error: CompareError) -> Self {
+        match error {
+            CompareError::Read { error, .. } | CompareError::List { error, .. } => {
+                error.downcast::<Self>().unwrap_or_else(|error| failed().caused_by(error))
+            }
+            CompareError::Scratch(error) => super::stage::spill_failed(error),
+        }
+    }
+}
