@@ -113,9 +113,14 @@ fn page(told: &Comparison) -> String {
     text + &summary(told)
 }
 
+/// `element only in B`.
+fn kind_words(kind: proto::comparison::Kind) -> String {
+    word(kind.as_str_name(), "KIND_").replace("-in-a", "-in-A").replace("-in-b", "-in-B").replace('-', " ")
+}
+
 /// One difference: its kind, where it is, and what both have.
 fn line(each: &proto::comparison::Difference) -> String {
-    let kind = word(each.kind().as_str_name(), "KIND_").replace('-', " ");
+    let kind = kind_words(each.kind());
     let place = if each.path.is_empty() { String::new() } else { format!(" {}", each.path) };
     let value = match (&each.a, &each.b) {
         (Some(a), Some(b)) => format!(": \"{a}\" / \"{b}\""),
@@ -141,9 +146,7 @@ fn summary(told: &Comparison) -> String {
         (false, _) => {
             let differences = units::count(number(told.difference_count), "difference");
             let members = units::count(number(told.differing_member_count), "member");
-            let kinds = told.kinds.iter().map(|each| {
-                format!("{} {}", each.count, word(each.kind().as_str_name(), "KIND_").replace('-', " "))
-            });
+            let kinds = told.kinds.iter().map(|each| format!("{} {}", each.count, kind_words(each.kind())));
             let _ = writeln!(text, "{differences} in {members}: {}", kinds.collect::<Vec<_>>().join(", "));
         }
     }
@@ -188,7 +191,7 @@ mod tests {
             page(&told()),
             "users.xml: 5 differences\n\
              \u{20} value differs /users/user[@id=7]/city: \"Lyon [2J\" / \"\"\n\
-             \u{20} element only in b /users/user[@id=8]: \"<user>\"\n\
+             \u{20} element only in B /users/user[@id=8]: \"<user>\"\n\
              … and 3 more\n\
              note: x.xml in B at byte 9: no XML\n\
              let pass: 1 BACKUP_DATE: time\n\

@@ -43,6 +43,11 @@ impl Text {
         (self.kept.len() as u64 == self.size).then_some(self.kept.as_str())
     }
 
+    /// What is told of texts that differ only behind what is kept of them.
+    pub fn beyond(&self) -> String {
+        format!("{} bytes, other ones after the first {}", self.size, self.kept.len())
+    }
+
     /// The text or its beginning.
     pub fn kept(&self) -> &str {
         &self.kept

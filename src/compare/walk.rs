@@ -157,6 +157,9 @@ impl Walk<'_> {
         }
         let blank = one.is_blank() && other.is_blank();
         let kind = if is_value && !blank { Kind::ValueDiffers } else { Kind::TextDiffers };
+        if one.kept() == other.kept() {
+            return self.texts(kind, &one.beyond(), &other.beyond());
+        }
         self.texts(kind, one.kept(), other.kept());
     }
 

@@ -82,6 +82,7 @@ async fn a_foreign_site_looks_like_one_that_does_not_exist() -> Result<()> {
             (GetArchiveRequest { name: name.clone() }, InspectArchiveRequest { name: name.clone() });
         let delete = DeleteArchiveRequest { name: name.clone(), allow_missing: true, ..Default::default() };
         let course = GetCourseRequest { name: format!("sites/{site}/courses/c") };
+        let compare = CompareArchivesRequest { a: name.clone(), b: name.clone(), ..Default::default() };
         let report = GetStorageReportRequest { parent: format!("sites/{site}") };
         let upload = UploadHeader { parent: format!("sites/{site}"), ..header("x.mbz") };
         let refusals = [
@@ -89,13 +90,14 @@ async fn a_foreign_site_looks_like_one_that_does_not_exist() -> Result<()> {
             app.backups().get_archive(as_whom("cms", get)?).await.err(),
             app.backups().inspect_archive(as_whom("cms", inspect)?).await.err(),
             app.backups().delete_archive(as_whom("cms", delete)?).await.err(),
+            app.backups().compare_archives(as_whom("cms", compare)?).await.err(),
             app.courses().get_course(as_whom("cms", course)?).await.err(),
             app.admin().get_storage_report(as_whom("cms", report)?).await.err(),
             app.restores().create_restore(as_whom("cms", restore_request(&name, "c"))?).await.err(),
             store(&app, "cms", upload).await.err(),
         ];
         let refusals: Vec<Status> = refusals.into_iter().flatten().collect();
-        ensure!(refusals.len() == 8, "something was allowed: {refusals:?}");
+        ensure!(refusals.len() == 9, "something was allowed: {refusals:?}");
         for refusal in &refusals {
             refused::<()>(Err(refusal.clone()), Code::PermissionDenied, "PERMISSION_DENIED")?;
         }
@@ -147,6 +149,8 @@ async fn automated_backups_are_for_administrators() -> Result<()> {
     denied(app.backups().get_archive(as_whom("lms", get.clone())?).await.map(|_| ()))?;
     denied(app.backups().download_archive(as_whom("lms", download.clone())?).await.map(|_| ()))?;
     denied(app.backups().delete_archive(as_whom("lms", delete)?).await.map(|_| ()))?;
+    let compare = CompareArchivesRequest { a: name.clone(), b: name.clone(), ..Default::default() };
+    denied(app.backups().compare_archives(as_whom("lms", compare)?).await.map(|_| ()))?;
     denied(app.restores().create_restore(as_whom("lms", restore_request(&name, "r"))?).await.map(|_| ()))?;
     denied(app.courses().publish_revision(as_whom("lms", publish)?).await.map(|_| ()))?;
     denied(app.transfers().start_upload(as_whom("lms", start)?).await.map(|_| ()))?;

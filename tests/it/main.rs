@@ -10,6 +10,7 @@ mod postgres;
 mod s3_server;
 
 mod access;
+mod compare;
 mod crash;
 mod errors;
 mod faults;
