@@ -15,7 +15,6 @@ use super::words::{clean, word};
 use super::{json, local_archive, units};
 use crate::compare::{self, Level, Options};
 use crate::grpc::comparison;
-use crate::limits::Limits;
 use crate::proto::{self, Comparison};
 
 /// Local files are compared here; anything else must name archives on the server.
@@ -47,7 +46,7 @@ async fn of_files(arguments: &args::Compare) -> anyhow::Result<Comparison> {
         level: if arguments.exact { Level::Exact } else { Level::Meaning },
         limit: usize::try_from(arguments.limit)?,
         ignore_new_log_rows: arguments.ignore_new_log_rows,
-        limits: Limits::default(),
+        ..Options::default()
     };
     let (a, b) = (arguments.a.clone(), arguments.b.clone());
     let compared = tokio::task::spawn_blocking(move || {

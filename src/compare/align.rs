@@ -19,19 +19,6 @@ impl Alignment {
     pub fn partners(&self) -> impl Iterator<Item = (usize, Option<usize>)> + '_ {
         self.partners.iter().map(|partner| (*partner != NONE).then_some(*partner as usize)).enumerate()
     }
-
-    /// The first pair that stands in another order in the second list: what stands there in each, of those with a partner.
-    pub fn disorder(&self) -> Option<(usize, usize)> {
-        let mut there: Vec<u32> = self.partners.iter().copied().filter(|partner| *partner != NONE).collect();
-        if there.is_sorted() {
-            return None;
-        }
-        let here: Vec<(usize, u32)> =
-            (0..).zip(&self.partners).filter(|(_, p)| **p != NONE).map(|(i, p)| (i, *p)).collect();
-        there.sort_unstable();
-        let (one, other) = here.iter().zip(&there).find(|((_, partner), sorted)| partner != *sorted)?;
-        Some((one.0, *other as usize))
-    }
 }
 
 /// Aligns by key, of those that share one by equal content, then by place. Children without a label are matched by equal

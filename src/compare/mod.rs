@@ -6,13 +6,14 @@
 //! `.ARCHIVE_INDEX`) is never compared, for it is no member.
 //!
 //! How documents are aligned. Children of an element are matched by their name and their id (attribute `id`, child element
-//! `id`, or the fields that [`keys`] names), those without one by content and place. Two cursors walk over both documents at
-//! once for as long as the next children match; where they part, a *mark* of each child that is left is taken (two digests,
-//! an offset: 64 bytes), and the marks are aligned as lists, so that a row that is missing, or stands elsewhere, is one
-//! difference at whatever distance. A bounded look-ahead would do without the marks, but lose its way in a gap wider than
-//! the look-ahead (one forum without its posts), and call a row that moved two differences. Pairs that differ are entered by
-//! going back to their offsets: a document that differs is copied to a scratch file first ([`spool`]), in memory while it is
-//! small. So memory grows with the rows of one list, never with their size, and equal subtrees are read once.
+//! `id`, or the fields that [`keys`] names). Two cursors walk over both documents at once; a child whose counterpart is not
+//! the next one waits for it as a *mark* (two digests and an offset), so that a row that is missing, or stands elsewhere, is
+//! one difference at whatever distance. A bounded look-ahead would need no marks, but lose its way in a gap wider than the
+//! look-ahead (a forum without its posts), and call a row that moved two differences. Of children without an id, such as
+//! the fields of a row, marks are taken from the first ones on that differ, and aligned by content and place ([`align`]).
+//! Pairs that differ are entered by going back to their offsets: a document that differs is copied to a scratch file first
+//! ([`spool`]), in memory while it is small. So memory grows with the number of rows that are out of place in one list, up
+//! to a bound, and never with what they hold.
 //!
 //! Knows neither containers nor storage: members come through [`Members`]. Must not know async, network or database.
 
@@ -85,13 +86,22 @@ pub struct Options {
     pub limit: usize,
     /// Lets pass log rows that only the newer archive has. With [`Level::Meaning`] only.
     pub ignore_new_log_rows: bool,
+    /// At most this many children of one element may be out of place at once, for each holds some 120 bytes. A list with more
+    /// of them is one difference.
+    pub rows: usize,
     /// Bounds of documents.
     pub limits: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { level: Level::Meaning, limit: 1000, ignore_new_log_rows: false, limits: Limits::default() }
+        Self {
+            level: Level::Meaning,
+            limit: 1000,
+            ignore_new_log_rows: false,
+            rows: 1_000_000,
+            limits: Limits::default(),
+        }
     }
 }
 

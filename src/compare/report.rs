@@ -42,7 +42,7 @@ kinds! {
     TextDiffers = "TEXT_DIFFERS",
     /// Children of an element stand in another order. The element is named, not the children.
     OrderDiffers = "ORDER_DIFFERS",
-    /// A content that is no document, or not one that can be read.
+    /// A content that is no document, a document that cannot be read, or a list too long to be aligned.
     BytesDiffer = "BYTES_DIFFER",
 }
 

@@ -22,10 +22,11 @@ pub(super) enum Found<'f> {
     Row { only_in: Newer, id: Option<u64>, highest_there: u64 },
 }
 
-/// The entries of the closed list that speak of one document.
+/// The entries of the closed list that speak of one document, and its bounds.
 pub(super) struct Rules {
     entries: Vec<&'static Entry>,
     newer: Option<Newer>,
+    rows: usize,
 }
 
 impl Rules {
@@ -40,7 +41,12 @@ impl Rules {
                     Documents::Named(wanted) => wanted == name,
                 }
         };
-        Self { entries: CLOSED_LIST.iter().filter(speaks).collect(), newer }
+        Self { entries: CLOSED_LIST.iter().filter(speaks).collect(), newer, rows: options.rows }
+    }
+
+    /// Children of one element that may be without their counterparts at once.
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     /// The entry that lets a difference pass.

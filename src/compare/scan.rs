@@ -152,6 +152,9 @@ impl Scan {
 
     /// The next child. `None` at the end of the element.
     pub fn next_row(&mut self) -> Result<Option<Row>, CompareError> {
+        if self.done {
+            return Ok(None);
+        }
         let mut lead = Text::default();
         while !self.done {
             let start = self.base + self.reader.buffer_position();

@@ -3,12 +3,14 @@
 //! Works on documents that were checked before ([`super::spool`]), so a failure here is one of the scratch space. The depth of
 //! the recursion is that of the documents, which is bounded.
 
+use std::collections::{HashMap, VecDeque};
+
 use super::align::align;
 use super::error::CompareError;
 use super::path::{Path, Step};
 use super::report::{Collector, Kind};
 use super::rules::{Found, Newer, Rules};
-use super::scan::{Mark, Row, Scan, Tag};
+use super::scan::{Mark, Mark16, Row, Scan, Tag};
 use super::spool::Document;
 use super::text::{excerpt, excerpts};
 
@@ -31,44 +33,84 @@ struct Walk<'w> {
     path: Path,
 }
 
-/// The children of one element in both documents, as far as more than one step needs to know of them.
+/// Children of one element in one document.
+struct List {
+    scan: Scan,
+    ended: bool,
+    /// Number of children so far.
+    count: u32,
+    /// The highest id so far.
+    highest: u64,
+    /// Those whose counterpart has not come yet, by key.
+    waiting: HashMap<Mark16, VecDeque<Mark>>,
+    waiting_count: usize,
+}
+
+impl List {
+    fn new(scan: Scan) -> Self {
+        Self { scan, ended: false, count: 0, highest: 0, waiting: HashMap::new(), waiting_count: 0 }
+    }
+
+    fn next(&mut self) -> Result<Option<Row>, CompareError> {
+        let row = self.scan.next_row()?;
+        match &row {
+            Some(row) => {
+                self.count += 1;
+                self.highest = self.highest.max(row.id.unwrap_or(0));
+            }
+            None => self.ended = true,
+        }
+        Ok(row)
+    }
+
+    fn wait(&mut self, mark: Mark) {
+        self.waiting_count += 1;
+        self.waiting.entry(mark.key).or_insert_with(|| VecDeque::with_capacity(1)).push_back(mark);
+    }
+
+    /// The first one of a key that waits.
+    fn take(&mut self, key: Mark16) -> Option<Mark> {
+        let marks = self.waiting.get_mut(&key)?;
+        let mark = marks.pop_front();
+        self.waiting_count -= 1;
+        if marks.is_empty() {
+            self.waiting.remove(&key);
+        }
+        mark
+    }
+
+    /// All that wait, in their order.
+    fn take_all(&mut self) -> Vec<Mark> {
+        self.waiting_count = 0;
+        let mut marks: Vec<Mark> = std::mem::take(&mut self.waiting).into_values().flatten().collect();
+        marks.sort_unstable_by_key(|mark| mark.position);
+        marks
+    }
+}
+
+/// The children of one element in both documents.
 struct Lists {
-    a: Scan,
-    b: Scan,
-    /// Whether there are any.
-    filled: (bool, bool),
-    /// The highest ids.
-    highest: (u64, u64),
+    a: List,
+    b: List,
+    /// Positions of the last pair.
+    last: (u32, u32),
+    order_told: bool,
     /// A difference in the text in front of a child was told.
     lead_told: bool,
 }
 
 impl Lists {
     fn next(&mut self) -> Result<(Option<Row>, Option<Row>), CompareError> {
-        Ok((self.next_a()?, self.next_b()?))
+        Ok((self.a.next()?, self.b.next()?))
     }
 
-    fn next_a(&mut self) -> Result<Option<Row>, CompareError> {
-        let row = self.a.next_row()?;
-        if let Some(row) = &row {
-            self.filled.0 = true;
-            self.highest.0 = self.highest.0.max(row.id.unwrap_or(0));
-        }
-        Ok(row)
-    }
-
-    fn next_b(&mut self) -> Result<Option<Row>, CompareError> {
-        let row = self.b.next_row()?;
-        if let Some(row) = &row {
-            self.filled.1 = true;
-            self.highest.1 = self.highest.1.max(row.id.unwrap_or(0));
-        }
-        Ok(row)
+    fn is_nobody_waiting(&self) -> bool {
+        self.a.waiting.is_empty() && self.b.waiting.is_empty()
     }
 
     /// The step to a child; its number is shown only where it is not alone of its name.
     fn step(&self, row: Row, mark: &Mark, positions: (u32, u32)) -> Step {
-        let alone = self.a.count_of(mark.key).max(self.b.count_of(mark.key)) < 2;
+        let alone = self.a.scan.count_of(mark.key).max(self.b.scan.count_of(mark.key)) < 2;
         let label = row.label.or_else(|| (!alone).then(|| mark.ordinal.to_string()));
         Step { name: row.name, label, positions }
     }
@@ -125,31 +167,73 @@ impl Walk<'_> {
 
     /// What stands in two elements.
     fn content(&mut self, a: Scan, b: Scan, encrypted: bool) -> Result<(), CompareError> {
-        let mut lists = Lists { a, b, filled: (false, false), highest: (0, 0), lead_told: false };
+        let (a, b) = (List::new(a), List::new(b));
+        let mut lists = Lists { a, b, last: (0, 0), order_told: false, lead_told: false };
         loop {
-            match lists.next()? {
-                (None, None) => break,
-                (Some(one), Some(other)) if is_step(&one.mark, &other.mark) => {
+            let (one, other) = lists.next()?;
+            match (one, other) {
+                (None, None) => {
+                    self.join(&mut lists, None, None)?;
+                    break;
+                }
+                (Some(one), Some(other)) if lists.is_nobody_waiting() && is_step(&one.mark, &other.mark) => {
                     let marks = (one.mark, other.mark);
                     self.pair(&mut lists, marks, Some(one))?;
                 }
+                (one, other) if [&one, &other].into_iter().flatten().all(|row| row.mark.keyed) => {
+                    self.join(&mut lists, one, other)?;
+                }
                 (one, other) => {
-                    self.lists(&mut lists, one, other)?;
+                    self.tables(&mut lists, one, other)?;
                     break;
                 }
+            }
+            if lists.a.waiting_count.max(lists.b.waiting_count) > self.rules.rows() {
+                self.give_up();
+                return Ok(());
             }
         }
         self.rest(&lists, encrypted);
         Ok(())
     }
 
+    /// Two children with ids that are not one: each looks for its counterpart among those that wait, or waits.
+    fn join(&mut self, lists: &mut Lists, one: Option<Row>, other: Option<Row>) -> Result<(), CompareError> {
+        if let Some(row) = one {
+            match lists.b.take(row.mark.key) {
+                Some(partner) => self.pair(lists, (row.mark, partner), Some(row))?,
+                None => lists.a.wait(row.mark),
+            }
+        }
+        if let Some(row) = other {
+            match lists.a.take(row.mark.key) {
+                Some(partner) => self.pair(lists, (partner, row.mark), Some(row))?,
+                None => lists.b.wait(row.mark),
+            }
+        }
+        // Nobody comes any more for whom they could wait.
+        if lists.b.ended {
+            lists.a.take_all().iter().try_for_each(|mark| self.alone(lists, Newer::A, mark))?;
+        }
+        if lists.a.ended {
+            lists.b.take_all().iter().try_for_each(|mark| self.alone(lists, Newer::B, mark))?;
+        }
+        Ok(())
+    }
+
+    /// A list that cannot be aligned within bounds: that it differs is all that can be said of what follows in it.
+    fn give_up(&mut self) {
+        let told = format!("more than {} children without a counterpart", self.rules.rows());
+        self.collector.within(&self.path, Kind::BytesDiffer, || (Some(told.clone()), Some(told)));
+    }
+
     /// The text of elements without children, or what stands behind the last child.
     fn rest(&mut self, lists: &Lists, encrypted: bool) {
-        let (one, other) = (&lists.a.text, &lists.b.text);
+        let (one, other) = (&lists.a.scan.text, &lists.b.scan.text);
         if one.digest() == other.digest() {
             return;
         }
-        let is_value = lists.filled == (false, false);
+        let is_value = (lists.a.count, lists.b.count) == (0, 0);
         if let (true, Some(a), Some(b)) = (is_value, one.whole(), other.whole())
             && let Some(entry) = self.rules.excuse(&self.path, &Found::Value { a, b, encrypted })
         {
@@ -170,6 +254,12 @@ impl Walk<'_> {
         (one, other): (Mark, Mark),
         row: Option<Row>,
     ) -> Result<(), CompareError> {
+        // Pairs are found in the order of both lists if, and only if, they stand in the same order there.
+        if one.position > lists.last.0 && other.position > lists.last.1 {
+            lists.last = (one.position, other.position);
+        } else if !std::mem::replace(&mut lists.order_told, true) {
+            self.order(lists, &one, &other)?;
+        }
         if one.lead != other.lead && !std::mem::replace(&mut lists.lead_told, true) {
             let lead = self.a.text_before(one.start).map_err(CompareError::Scratch)?;
             let other_lead = self.b.text_before(other.start).map_err(CompareError::Scratch)?;
@@ -180,7 +270,7 @@ impl Walk<'_> {
         }
         let row = match row {
             Some(row) => row,
-            None => Scan::row(self.a, one.start, lists.a.parent())?,
+            None => Scan::row(self.a, one.start, lists.a.scan.parent())?,
         };
         let step = lists.step(row, &one, (one.position, other.position));
         self.path.0.push(step);
@@ -196,23 +286,25 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The children from the first ones on that do not match.
-    fn lists(&mut self, lists: &mut Lists, one: Option<Row>, other: Option<Row>) -> Result<(), CompareError> {
-        let (mut left, mut right): (Vec<Mark>, Vec<Mark>) = (Vec::new(), Vec::new());
-        let mut next = one;
-        while let Some(row) = next {
-            left.push(row.mark);
-            next = lists.next_a()?;
-        }
-        let mut next = other;
-        while let Some(row) = next {
-            right.push(row.mark);
-            next = lists.next_b()?;
+    /// The children from the first ones on that do not match, some of them without ids.
+    fn tables(
+        &mut self,
+        lists: &mut Lists,
+        one: Option<Row>,
+        other: Option<Row>,
+    ) -> Result<(), CompareError> {
+        let (mut left, mut right) = (lists.a.take_all(), lists.b.take_all());
+        let mut next = (one, other);
+        while next.0.is_some() || next.1.is_some() {
+            left.extend(next.0.map(|row| row.mark));
+            right.extend(next.1.map(|row| row.mark));
+            if left.len().max(right.len()) > self.rules.rows() {
+                self.give_up();
+                return Ok(());
+            }
+            next = lists.next()?;
         }
         let alignment = align(&left, &right);
-        if let Some((here, there)) = alignment.disorder() {
-            self.order(lists, &left[here], &right[there])?;
-        }
         for (index, partner) in alignment.partners() {
             match partner {
                 Some(partner) => self.pair(lists, (left[index], right[partner]), None)?,
@@ -222,24 +314,24 @@ impl Walk<'_> {
         alignment.only_b.iter().try_for_each(|index| self.alone(lists, Newer::B, &right[*index]))
     }
 
-    /// The children stand in another order; the first place where they do is shown.
+    /// The children stand in another order; the first one that does is shown with its places.
     fn order(&mut self, lists: &Lists, one: &Mark, other: &Mark) -> Result<(), CompareError> {
         if let Some(entry) = self.rules.excuse(&self.path, &Found::Order) {
             self.collector.excuse(entry);
             return Ok(());
         }
-        let here = lists.step(Scan::row(self.a, one.start, lists.a.parent())?, one, (one.position, 0));
-        let there = lists.step(Scan::row(self.b, other.start, lists.b.parent())?, other, (0, other.position));
-        let told = |step: &Step| Some(excerpt(&step.to_string()));
-        self.collector.within(&self.path, Kind::OrderDiffers, || (told(&here), told(&there)));
+        let row = Scan::row(self.a, one.start, lists.a.scan.parent())?;
+        let step = lists.step(row, one, (one.position, other.position)).to_string();
+        let told = |position: u32| Some(format!("child {position}: {}", excerpt(&step)));
+        self.collector.within(&self.path, Kind::OrderDiffers, || (told(one.position), told(other.position)));
         Ok(())
     }
 
     /// A child that only one document has.
     fn alone(&mut self, lists: &Lists, only_in: Newer, mark: &Mark) -> Result<(), CompareError> {
         let (document, scan, highest_there, positions) = match only_in {
-            Newer::A => (self.a, &lists.a, lists.highest.1, (mark.position, 0)),
-            Newer::B => (self.b, &lists.b, lists.highest.0, (0, mark.position)),
+            Newer::A => (self.a, &lists.a.scan, lists.b.highest, (mark.position, 0)),
+            Newer::B => (self.b, &lists.b.scan, lists.a.highest, (0, mark.position)),
         };
         let row = Scan::row(document, mark.start, scan.parent())?;
         let (id, shown) = (row.id, row.shown.clone());

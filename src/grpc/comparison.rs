@@ -32,7 +32,8 @@ pub fn options(message: &proto::CompareArchivesRequest, limits: &Limits) -> Resu
         Ok(0) => DEFAULT_LIMIT,
         Ok(limit) => limit.min(MAX_LIMIT),
     };
-    Ok(Options { level, limit, ignore_new_log_rows: message.ignore_new_log_rows, limits: limits.clone() })
+    let (limits, ignore_new_log_rows) = (limits.clone(), message.ignore_new_log_rows);
+    Ok(Options { level, limit, ignore_new_log_rows, limits, ..Options::default() })
 }
 
 /// What a comparison came to, with at most so many bytes of differences.

@@ -43,7 +43,7 @@ fn a_wide_gap_costs_its_rows_and_nothing_behind_it() {
     let changed = "<r id=\"4999\"><v>x</v></r>";
     a[4999] = changed;
     let found = rows(&a, &b);
-    // The list is capped at 1000, and in the order of the first document.
+    // The list is capped at 1000.
     assert!(found.len() == 1000 && found.iter().all(|(kind, _)| *kind == Kind::ElementOnlyInA));
     let options = super::Options { limit: usize::MAX, ..at(Level::Meaning) };
     let document = |rows: &[&str]| format!("<list>{}</list>", rows.concat());
@@ -115,4 +115,19 @@ fn differences_deep_down_are_told_where_they_are() {
     let a = "<forum id=\"1\"><posts><post id=\"7\"><message>one</message></post><post id=\"8\"></post></posts></forum>";
     let found = rows(&[a], &[&a.replace("one", "two")]);
     assert_eq!(found, expected(&[(Kind::ValueDiffers, "/list/forum[@id=1]/posts/post[@id=7]/message")]));
+}
+
+#[test]
+fn a_list_with_too_much_out_of_place_is_one_difference() {
+    let list = |ids: std::ops::Range<u32>, row: fn(u32) -> String| {
+        format!("<a><list>{}</list><b>1</b></a>", ids.map(row).collect::<String>())
+    };
+    let options = super::Options { rows: 99, ..at(Level::Meaning) };
+    for row in [row, |id| format!("<r>{id}</r>")] {
+        let b = list(1000..1100, row).replace("<b>1", "<b>2");
+        let report = documents("x.xml", &list(0..100, row), &b, &options);
+        assert_eq!(told(&report), [(Kind::BytesDiffer, "/a/list"), (Kind::ValueDiffers, "/a/b")]);
+    }
+    // Rows are not out of place where the other list has ended.
+    assert_eq!(documents("x.xml", &list(0..100, row), &list(0..0, row), &options).total, 100);
 }
