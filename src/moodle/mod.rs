@@ -6,7 +6,7 @@ mod manifest;
 mod manifest_xml;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use manifest::{
     Activity, ArchiveType, Manifest, ManifestError, OriginalCourse, OriginalSite, Section, Setting,

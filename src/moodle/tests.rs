@@ -39,7 +39,8 @@ impl MemberSink for Pick {
     }
 }
 
-fn fixture(name: &str) -> anyhow::Result<Vec<u8>> {
+/// The `moodle_backup.xml` of an archive of the fixtures.
+pub(crate) fn fixture(name: &str) -> anyhow::Result<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let archive = std::fs::File::open(folder.join(name).with_extension("mbz"))?;
     let mut pick = Pick { is_manifest: false, content: Vec::new() };
