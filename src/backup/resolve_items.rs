@@ -26,15 +26,11 @@ pub(super) fn resolve_items(
     for group in &inventory.groups {
         context.group(group, &mut items, found);
     }
-    if let (false, Some(top)) = (asked.scope == Scope::Course, items.first()) {
-        if !top.included.value {
-            let message = format!(
-                "nothing would be in the backup: {} is {}",
-                top.included_name(),
-                top.included.sentence()
-            );
-            found.add(Contradiction { field: "scope".to_owned(), message });
-        }
+    let top = items.first().filter(|top| asked.scope != Scope::Course && !top.included.value);
+    if let Some(top) = top {
+        let (name, state) = (top.included_name(), top.included.sentence());
+        let message = format!("nothing would be in the backup: {name} is {state}");
+        found.add(Contradiction { field: "scope".to_owned(), message });
     }
     items
 }

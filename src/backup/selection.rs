@@ -30,7 +30,7 @@ labels! {
 #[serde(default)]
 pub struct Selection {
     /// What is in unless a rule says otherwise; unset means everything.
-    pub default: Option<Extent>,
+    pub extent: Option<Extent>,
     /// Rules for what is in.
     pub include: Vec<String>,
     /// Rules for what is out.
@@ -146,8 +146,8 @@ impl Wanted {
     pub fn read(selection: &Selection, inventory: &Inventory<'_>, found: &mut Contradictions) -> Self {
         let mut known = Known::of(inventory);
         let mut wanted = Self { included: Wishes::default(), user_data: Wishes::default() };
-        if let Some(extent) = selection.default {
-            let wish = Wish { value: extent == Extent::All, field: "selection.default".to_owned() };
+        if let Some(extent) = selection.extent {
+            let wish = Wish { value: extent == Extent::All, field: "selection.extent".to_owned() };
             wanted.included.add(Rule::All, INCLUSION, wish, found);
         }
         for (name, rules, value, is_inclusion) in [

@@ -15,8 +15,8 @@ pub struct Error {
     pub message: String,
     /// The values in the message, by lower-camel key.
     pub metadata: BTreeMap<String, String>,
-    /// The request field that is wrong, as in the proto.
-    pub field: Option<String>,
+    /// The request fields that are wrong, as in the proto, and what is wrong with each.
+    pub violations: Vec<(String, String)>,
     /// The resource that is missing or in the way.
     pub resource: Option<String>,
     /// Whether the same call may succeed later.
@@ -33,7 +33,7 @@ impl Error {
             reason,
             message: message.into(),
             metadata: BTreeMap::new(),
-            field: None,
+            violations: Vec::new(),
             resource: None,
             retryable: false,
             source: None,
@@ -42,18 +42,26 @@ impl Error {
 
     /// A request field that is missing or malformed.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
-        let field = field.into();
-        let mut error = Self::new(Reason::FieldInvalid, format!("{field}: {}", message.into()));
-        error.field = Some(field);
+        Self::fields(vec![(field.into(), message.into())], 0)
+    }
+
+    /// Several wrong fields, each with what is wrong with it, and how many more there are that are not told.
+    pub fn fields(violations: Vec<(String, String)>, more: usize) -> Self {
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let mut error = Self::new(Reason::FieldInvalid, listed(&violations) + &more);
+        error.violations = violations;
         error
     }
 
-    /// Says that the wrong field, if one is named, lies within another one.
+    /// Says that the wrong fields, if any are named, lie within another one.
     #[must_use]
     pub fn within(mut self, outer: &str) -> Self {
-        if let Some(field) = &mut self.field {
-            self.message = format!("{outer}.{}", self.message);
+        let before = listed(&self.violations);
+        for (field, _) in &mut self.violations {
             *field = format!("{outer}.{field}");
+        }
+        if let Some(rest) = self.message.strip_prefix(&before) {
+            self.message = listed(&self.violations) + rest;
         }
         self
     }
@@ -126,6 +134,12 @@ impl From<Problem> for Error {
         out.retryable = problem.retryable;
         out
     }
+}
+
+/// Wrong fields as one sentence.
+fn listed(violations: &[(String, String)]) -> String {
+    let each = violations.iter().map(|(field, message)| format!("{field}: {message}"));
+    each.collect::<Vec<_>>().join("; ")
 }
 
 impl From<crate::vault::VaultError> for Error {

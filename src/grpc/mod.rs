@@ -2,6 +2,7 @@
 
 pub mod comparison;
 pub mod convert;
+pub mod settings;
 
 mod admin;
 mod auth;

@@ -70,8 +70,8 @@ pub fn status(error: Error) -> Status {
     }
     let metadata: HashMap<String, String> = error.metadata.into_iter().collect();
     let mut details = ErrorDetails::with_error_info(error.reason.as_str(), DOMAIN, metadata);
-    if let Some(field) = error.field {
-        details.add_bad_request_violation(field, error.message.clone());
+    for (field, message) in &error.violations {
+        details.add_bad_request_violation(field, format!("{field}: {message}"));
     }
     if error.retryable {
         details.set_retry_info(Some(Duration::from_secs(1)));
@@ -123,5 +123,17 @@ mod tests {
         let details = status.get_error_details();
         let fields = details.bad_request().map(|bad| bad.field_violations[0].field.as_str());
         assert_eq!(fields, Some("page_size"));
+    }
+
+    #[test]
+    fn several_wrong_fields_are_told_at_once_and_within_another_one() {
+        let wrong =
+            [("a", "is no a"), ("b", "is no b")].map(|(field, message)| (field.into(), message.into()));
+        let status = status(Error::fields(wrong.to_vec(), 3).within("header"));
+        assert_eq!(status.message(), "header.a: is no a; header.b: is no b; and 3 more");
+        let details = status.get_error_details();
+        let told = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
+        let told: Vec<_> = told.iter().map(|one| (one.field.as_str(), one.description.as_str())).collect();
+        assert_eq!(told, [("header.a", "header.a: is no a"), ("header.b", "header.b: is no b")]);
     }
 }

@@ -11,9 +11,9 @@ fn strings(texts: &[&str]) -> Vec<String> {
 }
 
 /// A request with a selection.
-fn select(default: Option<Extent>, include: &[&str], exclude: &[&str]) -> Asked {
+fn select(extent: Option<Extent>, include: &[&str], exclude: &[&str]) -> Asked {
     let selection =
-        Selection { default, include: strings(include), exclude: strings(exclude), ..Selection::default() };
+        Selection { extent, include: strings(include), exclude: strings(exclude), ..Selection::default() };
     Asked { selection, ..Asked::default() }
 }
 
@@ -127,7 +127,10 @@ fn contradictions_are_told_all_at_once_with_their_fields() -> anyhow::Result<()>
         ("settings.anonymize", "anonymize cannot be on: users is off because of imscc11"),
         ("settings.blocks", "blocks cannot be on: imscc11 is on, as asked"),
         ("settings.badges", "badges cannot be on: users is off because of imscc11"),
-        ("selection.include[1]", "the backup has no section or activity \"forun_9\"; near to it: forum_9, forum_1"),
+        (
+            "selection.include[1]",
+            "the backup has no section or activity \"forun_9\"; near to it: forum_9, forum_1",
+        ),
         ("selection.include[2]", "the backup has no activity of the type \"quizz\"; near to it: quiz"),
         (
             "selection.exclude[0]",

@@ -54,10 +54,10 @@ fn some_selection() -> impl Strategy<Value = Selection> {
     const NAMES: &[&str] =
         &["section_3_included", "section_3_userinfo", "forum_9_included", "quiz_22_userinfo", "x"];
     let item_settings = proptest::collection::btree_map(select(NAMES), any::<bool>(), 0..=1);
-    let default = proptest::option::of(select(Extent::ALL));
-    (default, some_rules(), some_rules(), some_rules(), some_rules(), item_settings).prop_map(
-        |(default, include, exclude, user_data_on, user_data_off, item_settings)| Selection {
-            default,
+    let extent = proptest::option::of(select(Extent::ALL));
+    (extent, some_rules(), some_rules(), some_rules(), some_rules(), item_settings).prop_map(
+        |(extent, include, exclude, user_data_on, user_data_off, item_settings)| Selection {
+            extent,
             include,
             exclude,
             user_data_on,
@@ -156,7 +156,7 @@ fn assert_named(asked: &Asked, contradiction: &Contradiction) {
     };
     let selection = &asked.selection;
     match rest.trim_end_matches(']').split_once('[') {
-        None => assert!(rest == "default" && selection.default.is_some(), "{field}"),
+        None => assert!(rest == "extent" && selection.extent.is_some(), "{field}"),
         Some(("item_settings", name)) => assert!(selection.item_settings.contains_key(name), "{field}"),
         Some((list, place)) => {
             let rules = match list {
