@@ -243,8 +243,12 @@ fn what_the_state_does_not_hold_is_told_and_no_contradiction() -> anyhow::Result
     }
     assert_eq!(item(&effective, "forum_9")?, [(true, Source::Default), (false, Source::NotHeld)]);
     let without_files = manifest("rich101-nf")?;
-    let effective = resolved(&Asked::default(), &without_files)?;
-    assert_eq!(decision(&effective, Setting::Files), Some((false, Source::NotHeld)));
+    // As in modes that leave the contents out without saying so in the settings.
+    let only_told = Manifest { includes_files: false, ..fullest()? };
+    for base in [without_files, only_told] {
+        let effective = resolved(&Asked::default(), &base)?;
+        assert_eq!(decision(&effective, Setting::Files), Some((false, Source::NotHeld)));
+    }
     // A choice that excludes it counts before the state's lack.
     assert_eq!(refused(&ask("users=0 logs=1")?, &[], &without_logs)[0].0, "settings.logs");
     Ok(())

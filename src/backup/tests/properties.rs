@@ -108,6 +108,23 @@ fn again(asked: &Asked, effective: &Effective) -> Asked {
     }
 }
 
+/// Takes the fields that contradictions name out of a request, until none is left or only the scope cannot be.
+fn repaired(mut asked: Asked, locks: &[Lock], base: &Manifest) -> (Asked, Result<Effective, Contradictions>) {
+    for _ in 0..4 {
+        let Err(found) = resolve(&asked, locks, base, QUESTION_MODULES) else { break };
+        for one in found.iter() {
+            match one.field.strip_prefix("settings.") {
+                Some("preset") => asked.preset = None,
+                Some(name) => asked.settings.set(name.parse().expect("a setting"), None),
+                None if one.field == "scope" => asked.scope = Scope::whole(base).unwrap_or_default(),
+                None => asked.selection = Selection::default(),
+            }
+        }
+    }
+    let result = resolve(&asked, locks, base, QUESTION_MODULES);
+    (asked, result)
+}
+
 /// Asserts that nothing that is on depends on something that is off, and that sources speak the truth.
 fn assert_closed(effective: &Effective) {
     for one in &effective.settings {
@@ -178,23 +195,28 @@ proptest! {
     #[test]
     fn results_are_closed_honoured_and_stable((asked, locks, state) in some_request()) {
         let base = &states()[state];
-        match resolve(&asked, &locks, base, QUESTION_MODULES) {
-            Err(found) => {
-                prop_assert!(found.iter().len() > 0);
-                found.iter().for_each(|one| assert_named(&asked, one));
-            }
-            Ok(effective) => {
-                assert_closed(&effective);
-                for one in &effective.settings {
-                    let is_honoured = asked.settings.get(one.setting).is_none_or(|v| v == one.decision.value);
-                    prop_assert!(is_honoured || one.decision.source == Source::NotHeld, "{}", one.setting);
-                }
-                let again = resolve(&again(&asked, &effective), &locks, base, QUESTION_MODULES);
-                let again = again.map_err(|found| TestCaseError::fail(found.to_string()))?;
-                prop_assert_eq!(all_on(&again), all_on(&effective));
-                prop_assert_eq!(again.entries("x"), effective.entries("x"));
-            }
+        if let Err(found) = resolve(&asked, &locks, base, QUESTION_MODULES) {
+            prop_assert!(found.iter().len() > 0);
+            found.iter().for_each(|one| assert_named(&asked, one));
         }
+        // Without the fields that were named the rest can be had.
+        let (asked, result) = repaired(asked, &locks, base);
+        let effective = match result {
+            Ok(effective) => effective,
+            Err(found) => {
+                prop_assert!(found.iter().all(|one| one.field == "scope"), "{}", found);
+                return Ok(());
+            }
+        };
+        assert_closed(&effective);
+        for one in &effective.settings {
+            let is_honoured = asked.settings.get(one.setting).is_none_or(|value| value == one.decision.value);
+            prop_assert!(is_honoured || one.decision.source == Source::NotHeld, "{}", one.setting);
+        }
+        let again = resolve(&again(&asked, &effective), &locks, base, QUESTION_MODULES);
+        let again = again.map_err(|found| TestCaseError::fail(found.to_string()))?;
+        prop_assert_eq!(all_on(&again), all_on(&effective));
+        prop_assert_eq!(again.entries("x"), effective.entries("x"));
     }
 
     #[test]
@@ -204,11 +226,10 @@ proptest! {
         // A cartridge keeps users out, and anonymising is less although it is on.
         prop_assume!(!matches!(setting, Setting::Imscc11 | Setting::Anonymize));
         let base = &states()[state];
-        let mut less = asked.clone();
+        let (mut less, before) = repaired(asked, &locks, base);
         less.settings.set(setting, Some(false));
         less.selection.exclude.extend(rules.iter().cloned());
         less.selection.user_data_off.extend(rules);
-        let before = resolve(&asked, &locks, base, QUESTION_MODULES);
         let after = resolve(&less, &locks, base, QUESTION_MODULES);
         if let (Ok(before), Ok(after)) = (before, after) {
             prop_assert!(all_on(&after).is_subset(&all_on(&before)));
@@ -229,7 +250,7 @@ proptest! {
     fn requests_and_results_survive_json((asked, locks, state) in some_request()) {
         let text = serde_json::to_string(&asked).expect("a request is JSON");
         prop_assert_eq!(&serde_json::from_str::<Asked>(&text).expect("the same request"), &asked);
-        if let Ok(effective) = resolve(&asked, &locks, &states()[state], QUESTION_MODULES) {
+        if let (_, Ok(effective)) = repaired(asked, &locks, &states()[state]) {
             let text = serde_json::to_string(&effective).expect("a result is JSON");
             prop_assert_eq!(serde_json::from_str::<Effective>(&text).expect("the same result"), effective);
         }
