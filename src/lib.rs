@@ -4,7 +4,7 @@
 //!
 //! - values: [`clock`], [`digest`], [`ids`], [`limits`], [`principal`], [`reason`]
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
-//!   [`moodle`] (Moodle's documents), [`backup`], [`compare`] (two archives, document by document), [`job`]
+//!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`backup`], [`compare`] (two archives, document by document), [`job`]
 //! - adapters, strangers to each other: [`catalog`] (SQL), [`vault`] (object storage)
 //! - [`engine`]: use cases, the only place where domain meets adapters
 //! - drivers: [`grpc`], [`worker`], [`cli`]; [`app`] puts everything together
@@ -20,6 +20,7 @@ pub mod config;
 pub mod course;
 pub mod digest;
 pub mod engine;
+pub mod format;
 pub mod grpc;
 pub mod ids;
 pub mod job;

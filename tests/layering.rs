@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Levels, lowest first: a module may name modules of its own level's list and of all levels below it.
 const VALUES: &[&str] = &["clock", "digest", "ids", "limits", "principal", "reason"];
-const DOMAIN: &[&str] = &["archive", "backup", "compare", "course", "job", "moodle"];
+const DOMAIN: &[&str] = &["archive", "backup", "compare", "course", "derive", "format", "job", "moodle"];
 
 /// What a module may name besides itself.
 fn allowed(module: &str) -> Option<Vec<&'static str>> {
@@ -33,7 +33,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tonic", &["grpc", "app", "cli", "lib"]),
     ("tonic_types", &["grpc", "app", "cli"]),
     ("prost", &["grpc", "cli"]),
-    ("quick_xml", &["compare", "moodle"]),
+    ("quick_xml", &["compare", "derive", "format", "moodle"]),
     ("tar", &["archive"]),
     ("zip", &["archive", "cli"]),
     ("flate2", &["archive", "engine"]),

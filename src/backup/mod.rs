@@ -15,6 +15,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use crate::format::Compatibility;
 pub use contradiction::{Contradiction, Contradictions};
 pub use effective::{Cause, Decision, Effective, EffectiveItem, EffectiveSetting, Source};
 pub use file_name::{Contents, Language, file_name};
@@ -22,4 +23,4 @@ pub use item::{ItemKind, Scope};
 pub use preset::{BuiltInPreset, Lock, Preset, Values};
 pub use resolve::{Asked, QUESTION_MODULES, resolve};
 pub use selection::{Extent, Selection};
-pub use settings::{Compatibility, Mode, Row, Setting, TABLE};
+pub use settings::{Mode, Row, Setting, TABLE};

@@ -132,17 +132,6 @@ impl Mode {
     }
 }
 
-/// Whose rules a derived archive follows where Moodle leaks people or loses contents.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Compatibility {
-    /// Ours: nobody leaks, nothing is lost needlessly.
-    #[default]
-    Strict,
-    /// Moodle's, to the letter.
-    Moodle,
-}
-
 /// Where a setting exists and is listed in `moodle_backup.xml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Existence {

@@ -33,40 +33,19 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, BufReader, Read};
+use std::io::BufReader;
 
 pub use closed_list::{CLOSED_LIST, Documents, Entry, What};
 pub use error::{CompareError, Side};
 pub use report::{Difference, Kind, Note, Report};
 
 use crate::course::MemberPath;
-use crate::digest::Digest;
+pub use crate::course::{Member, Members};
 use crate::limits::Limits;
 use crate::moodle;
 use report::Collector;
 use rules::{Newer, Rules};
 use spool::{Document, Refusal};
-
-/// A member as its archive lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Where it stands.
-    pub path: MemberPath,
-    /// Size of the content in bytes.
-    pub size: u64,
-    /// BLAKE3 of the content, where it is known.
-    pub digest: Option<Digest>,
-}
-
-/// An archive as the comparison sees it.
-pub trait Members {
-    /// All members, in the order of their paths.
-    fn members(&self) -> io::Result<Vec<Member>>;
-
-    /// The content of a member. Opened only when its digest is not known on both sides, or when it is a document
-    /// ([`is_document`]) that differs; with [`Options::ignore_new_log_rows`] also `moodle_backup.xml`.
-    fn open(&self, path: &MemberPath) -> io::Result<Box<dyn Read + '_>>;
-}
 
 /// What counts as the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,12 @@
 //!
 //! Pure values: this module knows neither containers nor storage.
 
+#[cfg(test)]
+pub(crate) mod in_memory;
+mod members;
 mod path;
 mod tree;
 
+pub use members::{Member, Members};
 pub use path::{MemberPath, PathError};
 pub use tree::{ContentRef, Encoding, Entry, Tree, TreeError, TreeRef};
