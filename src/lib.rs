@@ -4,7 +4,7 @@
 //!
 //! - values: [`clock`], [`digest`], [`ids`], [`limits`], [`principal`], [`reason`]
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
-//!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`backup`], [`compare`] (two archives, document by document), [`job`]
+//!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`]
 //! - adapters, strangers to each other: [`catalog`] (SQL), [`vault`] (object storage)
 //! - [`engine`]: use cases, the only place where domain meets adapters
 //! - drivers: [`grpc`], [`worker`], [`cli`]; [`app`] puts everything together
@@ -18,6 +18,7 @@ pub mod clock;
 pub mod compare;
 pub mod config;
 pub mod course;
+pub mod derive;
 pub mod digest;
 pub mod engine;
 pub mod format;

@@ -51,7 +51,7 @@ labels! {
 }
 
 /// A set of switches.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Conditions(u32);
 
 impl Conditions {

@@ -85,6 +85,8 @@ pub enum RowTest {
     Set(String),
     /// Rows whose field is empty, 0 or NULL.
     Unset(String),
+    /// Rows whose field refers to something that was left out.
+    Follows(String),
 }
 
 /// What happens unless the conditions hold.
@@ -112,7 +114,8 @@ pub struct Rule {
 impl Rule {
     /// Whether the rule takes effect.
     pub fn is_active(&self, compatibility: Compatibility, on: Conditions) -> bool {
-        self.only.is_none_or(|only| only == compatibility) && !on.holds(self.needs)
+        let holds = on.holds(self.needs) && !matches!(self.effect, RuleEffect::Row(RowTest::Follows(_)));
+        self.only.is_none_or(|only| only == compatibility) && !holds
     }
 }
 
@@ -141,6 +144,11 @@ impl Element {
     /// Whether a plugin's element of that name may hang in here.
     pub fn has_slot(&self, name: &str) -> bool {
         self.slots.iter().any(|slot| matches(slot, name))
+    }
+
+    /// Whether it or anything described below it, hung in elements not counted, answers yes.
+    pub fn any(&self, test: &impl Fn(&Self) -> bool) -> bool {
+        test(self) || self.children.values().any(|child| child.any(test))
     }
 
     /// This element and all below it, with their paths.

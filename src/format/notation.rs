@@ -259,6 +259,10 @@ impl Reader<'_> {
                     };
                     element.rules.push(rule(RuleEffect::Row(test), settings)?);
                 }
+                ("follows", [field]) => {
+                    let effect = RuleEffect::Row(RowTest::Follows((*field).to_owned()));
+                    element.rules.push(Rule { only, effect, needs: Conditions::NONE });
+                }
                 _ => return Err(format!("{word:?} is not understood here")),
             }
             if !matches!(*word, "moodle" | "own") {
@@ -334,7 +338,7 @@ impl Reader<'_> {
 }
 
 fn is_clause(token: &str) -> bool {
-    matches!(token, "table" | "counts" | "moodle" | "own" | "when" | "only" | "row")
+    matches!(token, "table" | "counts" | "moodle" | "own" | "when" | "only" | "row" | "follows")
 }
 
 /// A name of XML, of a kind, of a codec: letters, digits and `_`, `-`, `.`.

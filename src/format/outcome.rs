@@ -99,6 +99,13 @@ impl Outcome {
         self.add_counts(other);
     }
 
+    /// Counts all that is in a document which is left out as a whole.
+    pub fn add_dropped(&mut self, other: &Self) {
+        for (label, count) in other.counts.iter().chain(&other.dropped) {
+            *self.dropped.entry(label.clone()).or_default() += count;
+        }
+    }
+
     /// Adds the counts only.
     pub fn add_counts(&mut self, other: &Self) {
         self.blanked += other.blanked;

@@ -38,6 +38,8 @@ pub struct Purpose<'p> {
     pub on: Conditions,
     /// Elements that define a thing of these kinds go, unless its id is in the set.
     pub keep: Keep<'p>,
+    /// Things that were left out elsewhere: rows that follow them go.
+    pub gone: Keep<'p>,
     /// Tell references from within things of this kind one by one.
     pub links_of: Option<Kind>,
 }
@@ -86,13 +88,14 @@ struct Row<'f> {
 }
 
 impl Row<'_> {
-    fn sees(&mut self, field: &str, is_set: bool) {
+    fn sees(&mut self, field: &str, is_set: bool, is_gone: bool) {
         for (test, hit) in &mut self.tests {
             match test {
                 RowTest::Any => *hit = true,
                 RowTest::Set(wanted) if wanted == field => *hit = is_set,
                 RowTest::Unset(wanted) if wanted == field => *hit = !is_set,
-                RowTest::Set(_) | RowTest::Unset(_) => {}
+                RowTest::Follows(wanted) if wanted == field => *hit = is_gone,
+                RowTest::Set(_) | RowTest::Unset(_) | RowTest::Follows(_) => {}
             }
         }
     }
@@ -166,13 +169,14 @@ impl<'r, W: Write> Rewrite<'r, W> {
     pub fn may_change(format: &Format, purpose: &Purpose<'_>, root: &Element) -> bool {
         let user = format.kind("user");
         let rule = |element: &Element| {
-            element.rules.iter().any(|rule| rule.is_active(purpose.compatibility, purpose.on))
-                || element.attributes.iter().any(|attribute| match &attribute.meaning {
-                    AttributeMeaning::Defines(kind) => purpose.keep.iter().any(|(kept, _)| kept == kind),
-                    AttributeMeaning::Value(_) => false,
-                })
-                || (purpose.anonymises()
-                    && element.value.as_ref().is_some_and(|value| value.anonymous.is_some()))
+            element.rules.iter().any(|rule| {
+                let follows = matches!(rule.effect, RuleEffect::Row(RowTest::Follows(_)));
+                rule.is_active(purpose.compatibility, purpose.on) && !(follows && purpose.gone.is_empty())
+            }) || element.attributes.iter().any(|attribute| match &attribute.meaning {
+                AttributeMeaning::Defines(kind) => purpose.keep.iter().any(|(kept, _)| kept == kind),
+                AttributeMeaning::Value(_) => false,
+            }) || (purpose.anonymises()
+                && element.value.as_ref().is_some_and(|value| value.anonymous.is_some()))
                 || element.meanings().any(|meaning| Self::empties(purpose, user, meaning))
         };
         // Unknown elements are dropped where people may be in them, so such documents are always looked at.
@@ -424,7 +428,14 @@ impl<'r, W: Write> Rewrite<'r, W> {
         let is_set = !matches!(raw.as_str(), "" | "0" | NULL);
         let name = self.path.rsplit('/').next().unwrap_or_default();
         if let Some(row) = self.open.last_mut().and_then(|parent| parent.row.as_mut()) {
-            row.sees(name, is_set);
+            let is_gone = match &value.meaning {
+                Meaning::Ref { kind, .. } => {
+                    let gone = self.purpose.gone.iter().find(|(gone, _)| gone == kind);
+                    gone.is_some_and(|(_, ids)| raw.parse().is_ok_and(|id| ids.contains(&id)))
+                }
+                _ => false,
+            };
+            row.sees(name, is_set, is_gone);
         }
         // An empty-element tag was replaced when it was written.
         match self.replacement(value, &raw).filter(|_| !empty) {

@@ -46,7 +46,13 @@ fn documents(fixture: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 fn everything() -> Purpose<'static> {
-    Purpose { compatibility: Compatibility::Moodle, on: Conditions::all(), keep: Vec::new(), links_of: None }
+    Purpose {
+        compatibility: Compatibility::Moodle,
+        on: Conditions::all(),
+        keep: Vec::new(),
+        gone: Vec::new(),
+        links_of: None,
+    }
 }
 
 fn rewrite(format: &Format, purpose: &Purpose<'_>, path: &str, bytes: &[u8]) -> (Outcome, Vec<u8>) {

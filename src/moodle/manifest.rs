@@ -16,6 +16,17 @@ pub enum ArchiveType {
     Activity,
 }
 
+impl ArchiveType {
+    /// Moodle's name of it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Course => "course",
+            Self::Section => "section",
+            Self::Activity => "activity",
+        }
+    }
+}
+
 /// What an archive of Moodle's own format says of itself. A field that the archive does not tell, or tells as NULL, is
 /// empty, 0 or `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,208 @@
+//! Writing `moodle_backup.xml`: what the archive says of itself. Everything that a setting does not decide is the source's.
+
+use std::collections::HashSet;
+use std::io::BufReader;
+
+use quick_xml::events::Event;
+
+use super::{DeriveError, Deriving};
+use crate::backup::{Effective, ItemKind, Scope};
+use crate::course::MemberPath;
+use crate::format::xml::{Pieces, escaped, spelled};
+use crate::moodle::{Setting, SettingLevel};
+
+const INFORMATION: &str = "/moodle_backup/information";
+const CONTENTS: &str = "/moodle_backup/information/contents";
+
+impl Deriving<'_> {
+    /// Writes the manifest; the last member of all.
+    pub fn manifest(&mut self, with_contents: bool, external: bool) -> Result<(), DeriveError> {
+        let Some(member) = self.root_document(MemberPath::MANIFEST) else {
+            return Err(DeriveError::Missing { path: MemberPath::MANIFEST });
+        };
+        let mut writer = Writer::new(
+            self.request.effective,
+            &self.request.label,
+            Values { include_files: with_contents && self.base.includes_files, external },
+        );
+        let input = BufReader::new(self.open(member)?);
+        let mut pieces = Pieces::new(input, self.request.limits);
+        loop {
+            let event = pieces.next().map_err(|error| DeriveError::xml(&member.path, error))?;
+            match &event {
+                Event::Start(start) => writer.start(start.name().as_ref(), &spelled(&event).concat()),
+                Event::End(end) => writer.end(end.name().as_ref(), &spelled(&event).concat()),
+                Event::Eof => break,
+                other => writer.text(&spelled(other).concat()),
+            }
+        }
+        let document = writer.out;
+        self.write(&member.path, document.as_bytes())
+    }
+}
+
+/// What the contents decide.
+struct Values {
+    include_files: bool,
+    external: bool,
+}
+
+/// The manifest as far as it was written.
+struct Writer<'w> {
+    effective: &'w Effective,
+    label: &'w super::Label,
+    values: Values,
+    sections: HashSet<String>,
+    activities: HashSet<String>,
+    out: String,
+    /// Text since the last tag.
+    held: String,
+    path: String,
+    /// Length of the path of an element whose inside is not copied.
+    skipped: Option<usize>,
+    /// An entry of `contents` that waits for its id: where it begins, and whether it stays.
+    entry: Option<(usize, bool)>,
+    /// A list of `contents`: where it begins, and whether anything in it stays.
+    list: Option<(usize, bool)>,
+}
+
+impl<'w> Writer<'w> {
+    fn new(effective: &'w Effective, label: &'w super::Label, values: Values) -> Self {
+        let ids = |wanted: ItemKind| {
+            let included =
+                effective.items.iter().filter(move |item| item.kind == wanted && item.included.value);
+            included.filter_map(|item| Some(item.name.rsplit_once('_')?.1.to_owned())).collect()
+        };
+        Self {
+            sections: ids(ItemKind::Section),
+            activities: ids(ItemKind::Activity),
+            effective,
+            label,
+            values,
+            out: String::new(),
+            held: String::new(),
+            path: String::new(),
+            skipped: None,
+            entry: None,
+            list: None,
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        if self.skipped.is_none() {
+            self.held.push_str(text);
+        }
+    }
+
+    fn start(&mut self, name: &str, raw: &str) {
+        let outside = self.path.len();
+        self.path.push('/');
+        self.path.push_str(name);
+        if self.skipped.is_some() {
+            return;
+        }
+        let before = self.out.len();
+        self.out.push_str(&std::mem::take(&mut self.held));
+        match self.path.strip_prefix(CONTENTS) {
+            Some("/activities" | "/sections") => self.list = Some((before, false)),
+            Some("/activities/activity" | "/sections/section") => self.entry = Some((before, false)),
+            Some("/course") if self.effective.scope != Scope::Course => {
+                self.out.truncate(before);
+                self.skipped = Some(outside);
+                return;
+            }
+            _ => {}
+        }
+        match self.path.strip_prefix(INFORMATION) {
+            Some("/settings") => {
+                self.out.push_str(raw);
+                self.settings();
+                self.skipped = Some(outside);
+            }
+            Some("/details/detail") => {
+                let id = escaped(&self.label.backup_id);
+                self.out.push_str(&format!("<detail backup_id=\"{id}\">"));
+            }
+            _ => self.out.push_str(raw),
+        }
+    }
+
+    fn end(&mut self, name: &str, raw: &str) {
+        let inside = self.path.len();
+        let outside = inside - name.len() - 1;
+        if let Some(level) = self.skipped {
+            if level == outside {
+                self.skipped = None;
+                if self.path.strip_prefix(INFORMATION) == Some("/settings") {
+                    self.out.push_str(raw);
+                }
+            }
+            self.path.truncate(outside);
+            return;
+        }
+        let text = std::mem::take(&mut self.held);
+        let value = self.value(text);
+        self.out.push_str(&value);
+        self.out.push_str(raw);
+        match self.path.strip_prefix(CONTENTS) {
+            Some("/activities/activity" | "/sections/section") => {
+                if let Some((begin, stays)) = self.entry.take() {
+                    if stays {
+                        self.list = self.list.map(|(begin, _)| (begin, true));
+                    } else {
+                        self.out.truncate(begin);
+                    }
+                }
+            }
+            Some("/activities" | "/sections") => {
+                if let Some((begin, false)) = self.list.take() {
+                    self.out.truncate(begin);
+                }
+            }
+            _ => {}
+        }
+        self.path.truncate(outside);
+    }
+
+    /// A value as it is to be, from what it was.
+    fn value(&mut self, text: String) -> String {
+        let flag = |on: bool| if on { "1" } else { "0" }.to_owned();
+        match self.path.strip_prefix(CONTENTS) {
+            Some("/activities/activity/moduleid") => {
+                self.entry = self.entry.map(|(begin, _)| (begin, self.activities.contains(&text)));
+            }
+            Some("/sections/section/sectionid") => {
+                self.entry = self.entry.map(|(begin, _)| (begin, self.sections.contains(&text)));
+            }
+            _ => {}
+        }
+        match self.path.strip_prefix(INFORMATION) {
+            Some("/name") => escaped(&self.label.file_name),
+            Some("/backup_date") => self.label.time.to_string(),
+            Some("/include_files") => flag(self.values.include_files),
+            Some("/include_file_references_to_external_content") => flag(self.values.external),
+            Some("/details/detail/type") => self.effective.scope.archive_type().as_str().to_owned(),
+            Some("/details/detail/mode") => self.effective.mode.number().to_string(),
+            _ => text,
+        }
+    }
+
+    /// The settings, in Moodle's spelling.
+    fn settings(&mut self) {
+        for Setting { level, item, name, value } in self.effective.entries(&self.label.file_name) {
+            let of = match level {
+                SettingLevel::Section | SettingLevel::Activity => {
+                    format!("        <{0}>{1}</{0}>\n", level.as_str(), escaped(&item))
+                }
+                SettingLevel::Root | SettingLevel::Course => String::new(),
+            };
+            self.out.push_str(&format!(
+                "\n      <setting>\n        <level>{}</level>\n{of}        <name>{}</name>\n        <value>{}</value>\n      </setting>",
+                level.as_str(),
+                escaped(&name),
+                escaped(&value)
+            ));
+        }
+        self.out.push_str("\n    ");
+    }
+}
