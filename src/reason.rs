@@ -70,6 +70,8 @@ reasons! {
     CourseBusy = "COURSE_BUSY",
     /// The resource changed since the caller saw it.
     EtagMismatch = "ETAG_MISMATCH",
+    /// The plan is of another state of the course, or of another request.
+    PlanStale = "PLAN_STALE",
     /// The live revision is another one than the caller expected.
     RevisionConflict = "REVISION_CONFLICT",
     /// The course has newer revisions than the restore's.

@@ -77,6 +77,8 @@ macro_rules! refused {
 
 refused! {
     create_backup: CreateBackupRequest -> CreateBackupResponse;
+    plan_backup: PlanBackupRequest -> PlanBackupResponse;
+    convert_archive: ConvertArchiveRequest -> ConvertArchiveResponse;
     get_archive: GetArchiveRequest -> GetArchiveResponse;
     list_archives: ListArchivesRequest -> ListArchivesResponse;
     delete_archive: DeleteArchiveRequest -> DeleteArchiveResponse;

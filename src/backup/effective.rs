@@ -24,6 +24,8 @@ pub enum Source {
     Forced(Cause),
     /// The course's state holds no such thing, whatever was asked.
     NotHeld,
+    /// No description covers the activity's plugin, so nobody knows what in it is about people.
+    UnknownPlugin,
 }
 
 /// What forces a value.
@@ -74,6 +76,7 @@ impl Decision {
             Source::Forced(Cause::Mode(mode)) => format!("{value} in mode {}", mode.as_str()),
             Source::Forced(cause) => format!("{value} because of {cause}"),
             Source::NotHeld => format!("{value}, for the course's state holds none"),
+            Source::UnknownPlugin => format!("{value}, for its plugin is not known"),
         }
     }
 }
@@ -154,6 +157,14 @@ impl Effective {
     /// The item of that name.
     pub fn item(&self, name: &str) -> Option<&EffectiveItem> {
         self.items.iter().find(|item| item.name == name)
+    }
+
+    /// Leaves an activity out whose plugin is not known.
+    pub fn leave_out_unknown(&mut self, name: &str) {
+        if let Some(item) = self.items.iter_mut().find(|item| item.name == name) {
+            item.included = Decision::new(false, Source::UnknownPlugin);
+            item.user_data = Decision::new(false, Source::UnknownPlugin);
+        }
     }
 
     /// The settings as the archive's `moodle_backup.xml` lists them: `filename` and the root settings, then those of

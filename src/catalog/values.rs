@@ -31,6 +31,8 @@ labels! {
 labels! {
     /// How an archive came to be.
     pub enum ArchiveOrigin {
+        /// Made of another archive.
+        Conversion = "CONVERSION",
         /// Made elsewhere and uploaded.
         Upload = "UPLOAD",
         /// Made by a backup job.

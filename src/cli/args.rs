@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
+use super::choices::Choices;
 use crate::ids::{CourseId, SiteId};
 use crate::proto;
 
@@ -66,6 +67,8 @@ pub enum Command {
     Upload(Upload),
     /// Make a backup of a course's live state.
     Backup(Backup),
+    /// Make an archive of another one, with other settings: without users, anonymised, or of a part.
+    Convert(Convert),
     /// Restore an archive into a new course.
     Restore(Restore),
     /// Undo a restore.
@@ -157,6 +160,9 @@ pub struct Try {
     /// Keep the server's folder and say where it is.
     #[arg(long)]
     pub keep: bool,
+    /// Settings and selection of the backup. Unset settings are on, as with --preset everything.
+    #[command(flatten)]
+    pub choices: Choices,
 }
 
 /// Arguments of `compare`.
@@ -208,6 +214,31 @@ pub struct Backup {
     /// Wait until it is done.
     #[arg(long)]
     pub wait: bool,
+    /// Only show what would be in it and what would not, and why.
+    #[arg(long, conflicts_with = "wait")]
+    pub plan: bool,
+    /// Settings and selection.
+    #[command(flatten)]
+    pub choices: Choices,
+}
+
+/// Arguments of `convert`.
+#[derive(Debug, clap::Args)]
+pub struct Convert {
+    /// The archive.
+    pub archive: String,
+    /// Where to keep the new archive: course or private. Default: private.
+    #[arg(long, value_enum)]
+    pub area: Option<Area>,
+    /// Wait until it is done.
+    #[arg(long)]
+    pub wait: bool,
+    /// Only show what would be in it and what would not, and why.
+    #[arg(long, conflicts_with = "wait")]
+    pub plan: bool,
+    /// Settings and selection. Unset settings are on, as with --preset everything.
+    #[command(flatten)]
+    pub choices: Choices,
 }
 
 /// Arguments of `restore`.
@@ -383,6 +414,7 @@ pub enum JobKind {
     Backup,
     Restore,
     Rollback,
+    Convert,
 }
 
 impl From<JobKind> for proto::job::Kind {
@@ -392,6 +424,7 @@ impl From<JobKind> for proto::job::Kind {
             JobKind::Backup => Self::Backup,
             JobKind::Restore => Self::Restore,
             JobKind::Rollback => Self::Rollback,
+            JobKind::Convert => Self::Convert,
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::args::{Area, Backup, Restore};
+use super::args::{Area, Backup, Convert, Restore};
 use super::client::{Server, request_id};
 use super::failure::Usage;
 use super::output::Output;
 use super::words::rows;
-use super::{jobs, json, names, units};
+use super::{jobs, json, names, plan, units};
 use crate::ids::CourseName;
 use crate::proto::{self, create_restore_request::Target};
 use crate::reason::Reason;
@@ -18,7 +18,11 @@ pub async fn backup(server: &Server, arguments: &Backup, output: Output) -> anyh
     if matches!(arguments.area, Some(Area::DropZone | Area::Automated)) {
         return Err(Usage("a backup made on demand is kept in --area course or private".into()).into());
     }
-    let job = start_backup(server, course, arguments.area).await?;
+    let options = arguments.choices.options()?;
+    if arguments.plan {
+        return plan::show(server, course, options, output).await;
+    }
+    let job = start_backup(server, course, arguments.area, options).await?;
     jobs::started(server, job, arguments.wait, output).await
 }
 
@@ -27,14 +31,35 @@ pub async fn start_backup(
     server: &Server,
     course: String,
     area: Option<Area>,
+    options: proto::BackupOptions,
 ) -> Result<Option<proto::Job>, tonic::Status> {
     let request = proto::CreateBackupRequest {
         course,
         area: area.map_or(proto::Area::Unspecified, proto::Area::from).into(),
         validate_only: false,
         request_id: request_id(),
+        options: Some(options),
+        plan_token: String::new(),
     };
     Ok(server.backups().create_backup(request).await?.into_inner().job)
+}
+
+/// `convert`.
+pub async fn convert(server: &Server, arguments: &Convert, output: Output) -> anyhow::Result<()> {
+    let name = names::archive(&server.site, &arguments.archive)?.to_string();
+    let options = arguments.choices.options()?;
+    if arguments.plan {
+        return plan::show(server, name, options, output).await;
+    }
+    let request = proto::ConvertArchiveRequest {
+        name,
+        area: arguments.area.map_or(proto::Area::Unspecified, proto::Area::from).into(),
+        options: Some(options),
+        validate_only: false,
+        request_id: request_id(),
+    };
+    let job = server.backups().convert_archive(request).await?.into_inner().job;
+    jobs::started(server, job, arguments.wait, output).await
 }
 
 /// `restore`.

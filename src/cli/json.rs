@@ -27,6 +27,7 @@ macro_rules! named {
 named!(
     Archive,
     ArchiveMember,
+    BackupPlan,
     Comparison,
     Course,
     FinishUploadResponse,

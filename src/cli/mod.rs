@@ -6,6 +6,7 @@
 
 mod archives;
 mod args;
+mod choices;
 mod client;
 mod compare;
 mod compare_run;
@@ -21,6 +22,7 @@ mod local_archive;
 mod names;
 mod output;
 mod paging;
+mod plan;
 mod progress;
 mod retry;
 mod serve;
@@ -108,6 +110,7 @@ async fn with_server(server: &Server, command: &Command, output: Output) -> anyh
         Command::Serve(_) | Command::Try(_) | Command::Inspect { .. } | Command::Compare(_) => Ok(()),
         Command::Upload(upload) => archives::send(server, upload, output).await,
         Command::Backup(backup) => courses::backup(server, backup, output).await,
+        Command::Convert(convert) => courses::convert(server, convert, output).await,
         Command::Restore(restore) => courses::restore(server, restore, output).await,
         Command::Rollback { job, wait } => courses::rollback(server, job, *wait, output).await,
         Command::Publish { course, archive } => courses::publish(server, course, archive, output).await,

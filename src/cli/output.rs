@@ -8,6 +8,11 @@ use serde_json::Value;
 use super::failure::Shown;
 use super::table::Table;
 
+/// Columns of the terminal; none where nobody looks.
+pub fn width() -> Option<usize> {
+    Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
+}
+
 /// How answers are written.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
@@ -53,8 +58,7 @@ impl Output {
 
     /// A table for people; nothing with JSON.
     pub fn table(self, table: &Table) -> io::Result<()> {
-        let width = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
-        self.text(&table.render(width))
+        self.text(&table.render(width()))
     }
 
     /// A note on the way, on standard error; nothing with JSON, where standard error is for errors.

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use super::args::{self, Format};
+use super::choices::Choices;
 use super::client::Server;
 use super::compare::compare;
 use super::failure::{Differs, REFUSED, Shown, Usage};
@@ -18,6 +19,7 @@ use super::serve::ThrowAway;
 use super::try_report::Report;
 use super::words::word;
 use super::{courses, download, inspect, jobs, listing, upload};
+use crate::backup::BuiltInPreset;
 use crate::course::MemberPath;
 use crate::ids::{CourseId, CourseName, SiteId};
 use crate::limits::Limits;
@@ -57,6 +59,7 @@ async fn all(arguments: &args::Try, folder: &Path, output: Output) -> anyhow::Re
             out: arguments.out.as_deref(),
             out_backup: arguments.out_backup.as_deref(),
             format: arguments.format,
+            choices: &arguments.choices,
             report: &mut report,
             output,
         };
@@ -95,6 +98,7 @@ struct Trial<'a> {
     out: Option<&'a Path>,
     out_backup: Option<&'a Path>,
     format: Format,
+    choices: &'a Choices,
     report: &'a mut Report,
     output: Output,
 }
@@ -104,6 +108,11 @@ impl Trial<'_> {
         let before = self.read(file).await?;
         let archive = self.upload(file).await?;
         self.inspect(&archive, &before).await?;
+        let part = matches!(archive.r#type(), ArchiveType::Section | ArchiveType::Activity);
+        if part && !self.choices.is_empty() {
+            let made = self.convert(&archive.name).await?;
+            return self.fetch_made(&made, self.out_backup.or(self.out)).await;
+        }
         if archive.r#type() != ArchiveType::Course {
             let kind = word(archive.r#type().as_str_name(), "ARCHIVE_TYPE_");
             self.output.note(&format!("{}: a {kind} is no course: it comes out as it is", file.display()));
@@ -113,10 +122,16 @@ impl Trial<'_> {
         let course = self.course("course")?;
         self.publish(&course, &archive.name).await?;
         let backup = self.backup(&course).await?;
+        if self.choices.item.is_some() {
+            self.output.note("an archive of a part is no course: it is not restored into a new one");
+            return self.fetch_made(&backup, self.out_backup.or(self.out)).await;
+        }
         let restored = self.restore(&backup).await?;
+        // With everything in it a backup is what was published, member for member; otherwise what the server says it is.
+        let expected = if self.choices.is_empty() { before } else { self.listed(&backup).await? };
         let source = Fetchable::Archive(backup.parse()?);
-        self.fetch_both("backup", &source, self.out_backup, &before).await?;
-        self.fetch_both("restored", &Fetchable::Course(restored), self.out, &before).await
+        self.fetch_both("backup", &source, self.out_backup, &expected).await?;
+        self.fetch_both("restored", &Fetchable::Course(restored), self.out, &expected).await
     }
 
     /// Every archive gets courses of its own.
@@ -185,12 +200,41 @@ impl Trial<'_> {
 
     async fn backup(&mut self, course: &CourseName) -> anyhow::Result<String> {
         let started = Instant::now();
-        let job = courses::start_backup(self.server, course.to_string(), None).await?;
+        let mut options = self.choices.options()?;
+        if let Some(settings) = options.settings.as_mut().filter(|settings| settings.preset.is_empty()) {
+            settings.preset = BuiltInPreset::Everything.to_string();
+        }
+        let job = courses::start_backup(self.server, course.to_string(), None, options).await?;
         let job = self.wait(job).await?;
         let bytes = job.progress.map_or(0, |progress| u64::try_from(progress.bytes_done).unwrap_or(0));
         let archive = job.result.unwrap_or_default().archive;
         self.report.done("backup", started, bytes, &archive);
         Ok(archive)
+    }
+
+    async fn convert(&mut self, archive: &str) -> anyhow::Result<String> {
+        let started = Instant::now();
+        let request = proto::ConvertArchiveRequest {
+            name: archive.to_owned(),
+            options: Some(self.choices.options()?),
+            ..Default::default()
+        };
+        let job = self.server.backups().convert_archive(request).await?.into_inner().job;
+        let job = self.wait(job).await?;
+        let made = job.result.unwrap_or_default().archive;
+        self.report.done("convert", started, 0, &made);
+        Ok(made)
+    }
+
+    /// Both containers of an archive that the server made, each compared with what the server says of it.
+    async fn fetch_made(&mut self, archive: &str, keep: Option<&Path>) -> anyhow::Result<()> {
+        let expected = self.listed(archive).await?;
+        let source = Fetchable::Archive(archive.parse()?);
+        self.fetch_both("backup", &source, keep, &expected).await
+    }
+
+    async fn listed(&self, archive: &str) -> anyhow::Result<Members> {
+        listing::members(self.server, archive, "").await?.iter().map(content_of).collect()
     }
 
     async fn restore(&mut self, archive: &str) -> anyhow::Result<CourseName> {

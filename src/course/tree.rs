@@ -112,6 +112,12 @@ impl Tree {
         self.entries.get(position).filter(|entry| entry.path.as_str() == path).map(|entry| &entry.content)
     }
 
+    /// The place of a member among [`Self::entries`].
+    pub fn position_of(&self, path: &MemberPath) -> Option<usize> {
+        let position = self.position(path.as_str());
+        self.entries.get(position).filter(|entry| entry.path == *path).map(|_| position)
+    }
+
     /// Sum of the sizes of all members.
     pub fn content_bytes(&self) -> u64 {
         self.entries.iter().map(|entry| entry.content.size).sum()

@@ -68,7 +68,7 @@ impl FileTable {
         let mut fields: HashMap<String, String> = HashMap::new();
         let (mut depth, mut id, mut name, mut text) = (0, None, String::new(), String::new());
         loop {
-            match pieces.next().map_err(failed)? {
+            match pieces.advance().map_err(failed)? {
                 Event::Start(start) => {
                     depth += 1;
                     match depth {

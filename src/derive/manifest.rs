@@ -20,6 +20,9 @@ impl Deriving<'_> {
         let Some(member) = self.root_document(MemberPath::MANIFEST) else {
             return Err(DeriveError::Missing { path: MemberPath::MANIFEST });
         };
+        if self.is_all_of_it() {
+            return self.keep(member);
+        }
         let mut writer = Writer::new(
             self.request.effective,
             &self.request.label,
@@ -28,7 +31,7 @@ impl Deriving<'_> {
         let input = BufReader::new(self.open(member)?);
         let mut pieces = Pieces::new(input, self.request.limits);
         loop {
-            let event = pieces.next().map_err(|error| DeriveError::xml(&member.path, error))?;
+            let event = pieces.advance().map_err(|error| DeriveError::xml(&member.path, error))?;
             match &event {
                 Event::Start(start) => writer.start(start.name().as_ref(), &spelled(&event).concat()),
                 Event::End(end) => writer.end(end.name().as_ref(), &spelled(&event).concat()),
@@ -38,6 +41,25 @@ impl Deriving<'_> {
         }
         let document = writer.out;
         self.write(&member.path, document.as_bytes())
+    }
+}
+
+impl Deriving<'_> {
+    /// Whether the result is the source, member for member: then its manifest is, too, and tells when the platform made this
+    /// state.
+    fn is_all_of_it(&self) -> bool {
+        let effective = self.request.effective;
+        let ours = effective.entries("");
+        let is_name = |entry: &Setting| entry.level == SettingLevel::Root && entry.name == "filename";
+        let same = |one: &Setting, other: &Setting| one.name == other.name && one.value == other.value;
+        self.report.members_written == 0
+            && self.report.members_left_out == 0
+            && effective.scope.archive_type() == self.base.archive_type
+            && self.base.settings.iter().all(|theirs| is_name(theirs) || ours.iter().any(|own| same(own, theirs)))
+            // A setting that the source does not list, as it does not exist in its mode, must be off.
+            && ours.iter().all(|own| {
+                is_name(own) || own.value == "0" || self.base.settings.iter().any(|theirs| same(own, theirs))
+            })
     }
 }
 

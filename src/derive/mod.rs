@@ -26,7 +26,7 @@ pub use error::DeriveError;
 pub use report::Derived;
 pub use sink::Sink;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::backup::{Compatibility, Effective, Setting};
 use crate::course::{Member, MemberPath, Members};
@@ -43,6 +43,8 @@ pub struct Request<'q> {
     pub effective: &'q Effective,
     /// Whose rules count where Moodle leaks or loses.
     pub compatibility: Compatibility,
+    /// Activities of unknown plugins that come along as they are, by name.
+    pub accepted: &'q BTreeSet<String>,
     /// Take passwords, keys and shared secrets out. Moodle leaves them in.
     pub without_secrets: bool,
     /// Look into documents that cannot change too, to count what is in them.
@@ -208,4 +210,20 @@ fn conditions(request: &Request<'_>) -> Conditions {
         other => other.as_str().parse::<Setting>().is_ok_and(|setting| request.effective.is_on(setting)),
     };
     Switch::ALL.iter().copied().filter(|switch| is_on(*switch)).collect()
+}
+
+/// Activities that would be in the result although no description covers their plugin, in places where people are
+/// hidden: nobody knows what in them is about people. By name, such as `forum_9`.
+pub fn unknown_activities(format: &Format, effective: &Effective, base: &Manifest) -> Vec<String> {
+    let hidden = !effective.is_on(Setting::Users) || effective.is_on(Setting::Anonymize);
+    let unknown = base.activities.iter().filter(|activity| {
+        let main = format!("{}/{}.xml", activity.directory, activity.module_name);
+        format.document(&main).is_none()
+    });
+    let names = unknown.map(|activity| format!("{}_{}", activity.module_name, activity.module_id));
+    names
+        .filter(|name| {
+            effective.item(name).is_some_and(|item| item.included.value && (hidden || !item.user_data.value))
+        })
+        .collect()
 }

@@ -179,7 +179,7 @@ impl Deriving<'_> {
                 }
                 continue;
             }
-            self.undescribed(member, self.on)?;
+            self.undescribed(member, self.on, false)?;
         }
         Ok(())
     }

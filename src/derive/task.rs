@@ -21,6 +21,8 @@ struct Task {
     on: Conditions,
     included: bool,
     place: Place,
+    /// What nobody described comes along as it is.
+    accepted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +60,7 @@ impl<'d> Deriving<'d> {
             .collect();
         for folder in strange {
             for member in self.folders.get(folder).cloned().unwrap_or_default() {
-                self.undescribed(member, self.on)?;
+                self.undescribed(member, self.on, false)?;
             }
         }
         // What the last late documents name is in nobody's list. Moodle loses it, we do not.
@@ -101,7 +103,9 @@ impl<'d> Deriving<'d> {
 
     fn task(&self, tasks: &mut Vec<Task>, folder: &str, place: Place, on: Conditions, included: bool) {
         if self.folders.contains_key(folder) {
-            tasks.push(Task { folder: folder.to_owned(), on, included, place });
+            let name = folder.strip_prefix("activities/").unwrap_or_default();
+            let accepted = place == Place::Activity && self.request.accepted.contains(name);
+            tasks.push(Task { folder: folder.to_owned(), on, included, place, accepted });
         }
     }
 
@@ -146,7 +150,7 @@ impl<'d> Deriving<'d> {
                 continue;
             }
             let Some(found) = self.format.document(member.path.as_str()) else {
-                changed |= !self.undescribed(member, task.on)?;
+                changed |= !self.undescribed(member, task.on, task.accepted)?;
                 continue;
             };
             if found.document.late {
@@ -309,8 +313,13 @@ impl<'d> Deriving<'d> {
     }
 
     /// A member that no description covers: it stays only where everything may be told. True when it stays.
-    pub fn undescribed(&mut self, member: &Member, on: Conditions) -> Result<bool, DeriveError> {
-        let stays = !self.hides_people(on);
+    pub fn undescribed(
+        &mut self,
+        member: &Member,
+        on: Conditions,
+        accepted: bool,
+    ) -> Result<bool, DeriveError> {
+        let stays = accepted || !self.hides_people(on);
         self.report.unknown_members.insert(member.path.to_string(), stays);
         if stays {
             self.keep(member)?;

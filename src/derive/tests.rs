@@ -93,6 +93,7 @@ fn made(
         format: Format::embedded(),
         effective: &effective,
         compatibility,
+        accepted: &BTreeSet::new(),
         without_secrets: false,
         counting: true,
         label: Label { file_name: "backup.mbz".into(), time: 1_800_000_000, backup_id: "0".repeat(32) },

@@ -1,17 +1,12 @@
 //! Comparing two stored trees. The comparison is synchronous and runs beside the other work; what it must read, and that is
 //! only documents that differ, comes through the reader of contents.
 
-use std::io::{self, Read};
-
-use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
-use super::read::MemberReader;
 use super::{Engine, Place};
-use crate::compare::{self, CompareError, Member, Members, Options, Report};
-use crate::course::{Entry, MemberPath, Tree, TreeRef};
+use crate::compare::{self, CompareError, Options, Report};
+use crate::course::TreeRef;
 use crate::ids::{ArchiveName, RevisionName, SiteId};
 use crate::reason::Reason;
 
@@ -48,8 +43,8 @@ impl Engine {
         // When the caller goes away this future is dropped, and the next reading ends the comparison.
         let abandoned = CancellationToken::new();
         let _guard = abandoned.clone().drop_guard();
-        let left = self.stored(left, &abandoned).await?;
-        let right = self.stored(right, &abandoned).await?;
+        let left = self.stored(&left.0, &left.1, &abandoned).await?;
+        let right = self.stored(&right.0, &right.1, &abandoned).await?;
         let comparing = tokio::task::spawn_blocking(move || {
             let report = compare::compare(&left, &right, &options);
             drop(permit);
@@ -72,65 +67,6 @@ impl Engine {
                 Ok((Place::of(&row.site, &row.storage), row.tree))
             }
         }
-    }
-
-    async fn stored(
-        &self,
-        (place, tree): (Place, TreeRef),
-        abandoned: &CancellationToken,
-    ) -> Result<Stored, Error> {
-        let tree = self.load_tree(&place, &tree).await?;
-        let (engine, runtime) = (self.clone(), Handle::current());
-        Ok(Stored { engine, place, tree, runtime, abandoned: abandoned.clone() })
-    }
-}
-
-/// A stored tree, read from a thread that may block.
-struct Stored {
-    engine: Engine,
-    place: Place,
-    tree: Tree,
-    runtime: Handle,
-    abandoned: CancellationToken,
-}
-
-impl Members for Stored {
-    fn members(&self) -> io::Result<Vec<Member>> {
-        let member = |entry: &Entry| Member {
-            path: entry.path.clone(),
-            size: entry.content.size,
-            digest: Some(entry.content.digest),
-        };
-        Ok(self.tree.entries().iter().map(member).collect())
-    }
-
-    fn open(&self, path: &MemberPath) -> io::Result<Box<dyn Read + '_>> {
-        let content = *self.tree.get(path.as_str()).ok_or(io::ErrorKind::NotFound)?;
-        let reader = self.engine.reader(&self.place).map_err(io::Error::other)?;
-        let member = MemberReader::new(reader, Entry { path: path.clone(), content });
-        Ok(Box::new(Reading { stored: self, member, bytes: Bytes::new() }))
-    }
-}
-
-/// A member's content, decoded and checked as it is read.
-struct Reading<'s> {
-    stored: &'s Stored,
-    member: MemberReader,
-    bytes: Bytes,
-}
-
-impl Read for Reading<'_> {
-    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        if self.bytes.is_empty() {
-            if self.stored.abandoned.is_cancelled() {
-                return Err(io::Error::other("nobody waits for the comparison"));
-            }
-            let next = self.stored.runtime.block_on(self.member.next()).map_err(io::Error::other)?;
-            self.bytes = next.unwrap_or_default();
-        }
-        let count = self.bytes.len().min(target.len());
-        target[..count].copy_from_slice(&self.bytes.split_to(count));
-        Ok(count)
     }
 }
 

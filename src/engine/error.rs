@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::backup::Contradictions;
 use crate::job::Problem;
 use crate::reason::Reason;
 
@@ -140,6 +141,18 @@ impl From<Problem> for Error {
 fn listed(violations: &[(String, String)]) -> String {
     let each = violations.iter().map(|(field, message)| format!("{field}: {message}"));
     each.collect::<Vec<_>>().join("; ")
+}
+
+/// Contradictions that one answer tells; a status travels in headers, which are small.
+const MOST_CONTRADICTIONS: usize = 20;
+
+/// One refusal that names every field; beyond the twentieth they are only counted.
+impl From<Contradictions> for Error {
+    fn from(found: Contradictions) -> Self {
+        let told = found.iter().take(MOST_CONTRADICTIONS);
+        let violations = told.map(|one| (one.field.clone(), one.message.clone())).collect();
+        Self::fields(violations, found.iter().len().saturating_sub(MOST_CONTRADICTIONS))
+    }
 }
 
 impl From<crate::vault::VaultError> for Error {

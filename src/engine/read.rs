@@ -159,16 +159,13 @@ fn parts(mut encoded: Bytes) -> impl Iterator<Item = Bytes> {
 pub struct MemberReader {
     reader: ContentReader,
     entry: Entry,
-    decoder: Option<Decoder>,
-    offset: u64,
-    encoded: Bytes,
-    decoded: Bytes,
+    cursor: Cursor,
 }
 
 impl MemberReader {
     pub(super) fn new(reader: ContentReader, entry: Entry) -> Self {
-        let decoder = Some(Decoder::new(&entry.content));
-        Self { reader, entry, decoder, offset: 0, encoded: Bytes::new(), decoded: Bytes::new() }
+        let cursor = Cursor::new(&entry.content);
+        Self { reader, entry, cursor }
     }
 
     /// The member.
@@ -178,12 +175,33 @@ impl MemberReader {
 
     /// The next bytes, at most 256 KiB. `None`: that was all, and it is what it should be.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        self.cursor.next(&mut self.reader).await
+    }
+}
+
+/// How far a content was read, decoded and checked, by a reader that may read others in between.
+pub(super) struct Cursor {
+    content: ContentRef,
+    decoder: Option<Decoder>,
+    offset: u64,
+    encoded: Bytes,
+    decoded: Bytes,
+}
+
+impl Cursor {
+    pub fn new(content: &ContentRef) -> Self {
+        let decoder = Some(Decoder::new(content));
+        Self { content: *content, decoder, offset: 0, encoded: Bytes::new(), decoded: Bytes::new() }
+    }
+
+    /// The next bytes, at most 256 KiB. `None`: that was all, and it is what it should be.
+    pub async fn next(&mut self, reader: &mut ContentReader) -> Result<Option<Bytes>, Error> {
         const CHUNK: usize = 256 << 10;
         const PART: usize = 16 << 10;
         while self.decoded.is_empty() {
             let Some(decoder) = self.decoder.as_mut() else { return Ok(None) };
-            if self.encoded.is_empty() && self.offset < self.entry.content.encoded_size {
-                self.encoded = self.reader.encoded(&self.entry.content, self.offset).await?;
+            if self.encoded.is_empty() && self.offset < self.content.encoded_size {
+                self.encoded = reader.encoded(&self.content, self.offset).await?;
                 self.offset += self.encoded.len() as u64;
             }
             if self.encoded.is_empty() {
@@ -192,7 +210,7 @@ impl MemberReader {
                     None => Bytes::new(),
                 };
             } else {
-                let part = match self.entry.content.encoding {
+                let part = match self.content.encoding {
                     Encoding::Stored => CHUNK,
                     Encoding::Deflate => PART,
                 };

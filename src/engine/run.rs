@@ -55,9 +55,12 @@ impl Engine {
             JobPayload::Ingest { upload, size_bytes, sha256 } => {
                 self.run_ingest(row, context, upload, *size_bytes, *sha256).await
             }
-            JobPayload::Backup { course, area } => {
+            JobPayload::Backup { course, area, order, revision } => {
                 let course = CourseName { site: row.site.clone(), course: course.clone() };
-                self.run_backup(row, context, &course, *area).await
+                self.run_backup(row, context, &course, (*area, order, *revision)).await
+            }
+            JobPayload::Convert { archive, area, order } => {
+                self.run_conversion(row, context, archive, (*area, order)).await
             }
             JobPayload::Restore { archive, course_id } => {
                 self.run_restore(row, context, archive, course_id).await

@@ -106,6 +106,11 @@ impl Stager {
         }
     }
 
+    /// A member that the vault has already, at the same place.
+    pub fn keep(&mut self, entry: Entry) {
+        self.entries.push(entry);
+    }
+
     /// Takes the next event.
     pub fn take(&mut self, event: Event) -> Result<(), Error> {
         match event {

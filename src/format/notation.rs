@@ -83,7 +83,7 @@ impl Reader<'_> {
             return Ok(());
         }
         let blanks = line.len() - content.len();
-        if blanks % 2 != 0 {
+        if !blanks.is_multiple_of(2) {
             return Err("two blanks stand for a level, here is an odd number of them".into());
         }
         let tokens = split(content, char::is_whitespace)?;

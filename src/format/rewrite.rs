@@ -204,7 +204,7 @@ impl<'r, W: Write> Rewrite<'r, W> {
         let mut pieces = Pieces::new(input, limits);
         loop {
             let offset = pieces.offset();
-            let event = pieces.next()?;
+            let event = pieces.advance()?;
             match &event {
                 Event::Start(start) => self.start(start, false),
                 Event::Empty(start) => {

@@ -61,7 +61,7 @@ impl<R: BufRead> Pieces<R> {
     /// # Errors
     ///
     /// [`XmlError`], which names the place. Whatever comes after is meaningless.
-    pub fn next(&mut self) -> Result<Event<'_>, XmlError> {
+    pub fn advance(&mut self) -> Result<Event<'_>, XmlError> {
         self.buffer.clear();
         self.reader.get_mut().left = PIECE;
         let offset = self.reader.buffer_position();

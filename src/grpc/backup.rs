@@ -8,11 +8,11 @@ use super::convert::{self, name};
 use super::intake::{Accepts, Part, Stored, receive};
 use super::outflow::{self, Outflow, range, stream_out};
 use super::paging::Page;
-use super::{auth, call};
+use super::{auth, call, settings};
+use crate::backup::BuiltInPreset;
 use crate::catalog::{ArchiveFilter, ArchiveRow, Newest};
 use crate::engine::{Comparable, Engine, Error, MemberReader};
 use crate::ids::{ArchiveName, CourseName, RevisionName, SiteName};
-use crate::job::Area;
 use crate::principal::Principal;
 use crate::proto::backup_service_server::BackupService;
 use crate::proto::*;
@@ -92,11 +92,48 @@ impl BackupService for Backup {
         let message = request.into_inner();
         let course: CourseName = name("course", &message.course)?;
         auth::reach(&principal, &course.site)?;
-        let area = convert::area("area", message.area)?.unwrap_or(Area::Course);
+        let area = convert::area("area", message.area)?;
         let call = call(principal, "CreateBackup", &message.request_id, &message)?;
-        let row =
-            self.0.once(&call, || self.0.create_backup(&call, &course, area, message.validate_only)).await?;
+        let order = settings::order(message.options, None)?;
+        let (token, validate_only) = (message.plan_token.as_str(), message.validate_only);
+        let create = || self.0.create_backup(&call, &course, area, order.clone(), token, validate_only);
+        let row = self.0.once(&call, create).await?;
         Ok(Response::new(CreateBackupResponse {
+            job: Some(row.as_ref().map(convert::job).unwrap_or_default()),
+        }))
+    }
+
+    async fn plan_backup(
+        &self,
+        request: Request<PlanBackupRequest>,
+    ) -> Result<Response<PlanBackupResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let plan = if message.source.contains("/archives/") {
+            let archive = archive(&self.0, &principal, "source", &message.source).await?;
+            let order = settings::order(message.options, Some(BuiltInPreset::Everything))?;
+            self.0.plan_conversion(&archive, order).await?
+        } else {
+            let course: CourseName = name("source", &message.source)?;
+            auth::reach(&principal, &course.site)?;
+            self.0.plan_backup(&course, settings::order(message.options, None)?).await?
+        };
+        Ok(Response::new(PlanBackupResponse { plan: Some(settings::plan(&plan)) }))
+    }
+
+    async fn convert_archive(
+        &self,
+        request: Request<ConvertArchiveRequest>,
+    ) -> Result<Response<ConvertArchiveResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let archive = archive(&self.0, &principal, "name", &message.name).await?;
+        let area = convert::area("area", message.area)?;
+        let call = call(principal, "ConvertArchive", &message.request_id, &message)?;
+        let order = settings::order(message.options, Some(BuiltInPreset::Everything))?;
+        let create = || self.0.convert_archive(&call, &archive, area, order.clone(), message.validate_only);
+        let row = self.0.once(&call, create).await?;
+        Ok(Response::new(ConvertArchiveResponse {
             job: Some(row.as_ref().map(convert::job).unwrap_or_default()),
         }))
     }

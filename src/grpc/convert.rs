@@ -93,6 +93,7 @@ pub fn job_kind(field: &str, value: i32) -> Result<Option<JobKind>, Error> {
         Ok(Kind::Backup) => Ok(Some(JobKind::Backup)),
         Ok(Kind::Restore) => Ok(Some(JobKind::Restore)),
         Ok(Kind::Rollback) => Ok(Some(JobKind::Rollback)),
+        Ok(Kind::Convert) => Ok(Some(JobKind::Convert)),
         Err(_) => Err(Error::field(field, format!("{value} is no kind"))),
     }
 }
@@ -171,6 +172,7 @@ pub fn archive(row: &ArchiveRow) -> proto::Archive {
         origin: match row.origin {
             ArchiveOrigin::Upload => proto::ArchiveOrigin::Upload,
             ArchiveOrigin::Backup => proto::ArchiveOrigin::Backup,
+            ArchiveOrigin::Conversion => proto::ArchiveOrigin::Conversion,
         }
         .into(),
         r#type: wire_type(row.archive_type).into(),
@@ -402,6 +404,7 @@ fn wire_kind(kind: JobKind) -> proto::job::Kind {
         JobKind::Backup => proto::job::Kind::Backup,
         JobKind::Restore => proto::job::Kind::Restore,
         JobKind::Rollback => proto::job::Kind::Rollback,
+        JobKind::Convert => proto::job::Kind::Convert,
     }
 }
 

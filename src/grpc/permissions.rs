@@ -27,7 +27,8 @@ pub fn permission(path: &str) -> Option<Permission> {
         | "TransferService/GetUpload"
         | "TransferService/FinishUpload"
         | "TransferService/AbortUpload" => any("moodle/restore:uploadfile"),
-        "BackupService/CreateBackup" => any("moodle/backup:backupcourse"),
+        "BackupService/CreateBackup" | "BackupService/PlanBackup" => any("moodle/backup:backupcourse"),
+        "BackupService/ConvertArchive" => any("moodle/backup:backupcourse"),
         "BackupService/GetArchive"
         | "BackupService/ListArchives"
         | "BackupService/ListArchiveMembers"

@@ -1,17 +1,14 @@
 //! Settings and selection of a backup: messages as values, and what was resolved as messages.
 
 use crate::backup::{
-    BuiltInPreset, Compatibility, Contradictions, Decision, Effective, EffectiveItem, Extent, Preset,
-    Selection, Setting, Source, Values,
+    Asked, BuiltInPreset, Compatibility, Decision, Effective, EffectiveItem, Extent, Mode, Order, Preset,
+    Scope, Selection, Setting, Source, Values,
 };
-use crate::engine::Error;
+use crate::engine::{BackupPlan, Error};
 use crate::proto;
 
 /// Rules that one list of a selection may have.
 const MOST_RULES: usize = 10_000;
-
-/// Contradictions that one answer tells; a status travels in headers, which are small.
-const MOST_CONTRADICTIONS: usize = 20;
 
 /// The fields of the message and their settings, each once.
 macro_rules! each_setting {
@@ -138,6 +135,48 @@ pub fn wire_selection(selection: Selection) -> proto::Selection {
     }
 }
 
+/// What a message orders, if nothing stands in for settings that it leaves out but `preset`.
+///
+/// # Errors
+///
+/// Fields below `options`.
+pub fn order(message: Option<proto::BackupOptions>, preset: Option<BuiltInPreset>) -> Result<Order, Error> {
+    let message = message.unwrap_or_default();
+    let settings = message.settings.unwrap_or_default();
+    let asked = (|| {
+        let named = built_in_preset(&settings)?.or_else(|| preset.map(BuiltInPreset::preset));
+        Ok(Asked {
+            mode: Mode::General,
+            scope: scope(&message.item)?,
+            settings: values(&settings),
+            preset: named,
+            selection: selection(message.selection.unwrap_or_default())?,
+        })
+    })()
+    .map_err(|error: Error| error.within("options"))?;
+    if message.accept_unknown.len() > MOST_RULES {
+        let message = format!("has more than {MOST_RULES} entries");
+        return Err(Error::field("options.accept_unknown", message));
+    }
+    Ok(Order {
+        asked,
+        compatibility: compatibility("options.compatibility", message.compatibility)?,
+        without_secrets: message.remove_secrets,
+        accepted: message.accept_unknown.into_iter().collect(),
+    })
+}
+
+/// The scope that an item's name gives; the whole course for none.
+fn scope(item: &str) -> Result<Scope, Error> {
+    if item.is_empty() {
+        return Ok(Scope::Course);
+    }
+    let invalid = || Error::field("item", "must be section_ID or MODNAME_CMID");
+    let (kind, id) = item.rsplit_once('_').ok_or_else(invalid)?;
+    let id = id.parse().map_err(|_| invalid())?;
+    Ok(if kind == "section" { Scope::Section(id) } else { Scope::Activity(id) })
+}
+
 /// The compatibility in a field of a request.
 pub fn compatibility(field: &str, value: i32) -> Result<Compatibility, Error> {
     match proto::Compatibility::try_from(value) {
@@ -186,15 +225,42 @@ fn setting(name: String, decision: &Decision) -> proto::EffectiveSetting {
         Source::Lock => (Wire::Lock, String::new()),
         Source::Forced(cause) => (Wire::Forced, cause.to_string()),
         Source::NotHeld => (Wire::NotHeld, String::new()),
+        Source::UnknownPlugin => (Wire::UnknownPlugin, String::new()),
     };
     proto::EffectiveSetting { name, value: decision.value, source: source.into(), forced_by }
 }
 
-/// Contradictions as one refusal that names every field; beyond the twentieth they are only counted.
-pub fn contradictions(found: &Contradictions) -> Error {
-    let told = found.iter().take(MOST_CONTRADICTIONS);
-    let violations = told.map(|one| (one.field.clone(), one.message.clone())).collect();
-    Error::fields(violations, found.iter().len().saturating_sub(MOST_CONTRADICTIONS))
+/// A plan as a message.
+pub fn plan(plan: &BackupPlan) -> proto::BackupPlan {
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let seen = &plan.derived.seen;
+    let mut kinds: Vec<&String> = seen.counts.keys().chain(seen.dropped.keys()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let of = |counts: &std::collections::BTreeMap<String, u64>, kind: &str| {
+        number(counts.get(kind).copied().unwrap_or(0))
+    };
+    let counts = kinds.into_iter().map(|kind| proto::PlannedCount {
+        kind: kind.clone(),
+        included: of(&seen.counts, kind),
+        left_out: of(&seen.dropped, kind),
+    });
+    let [zip, tgz] = plan.sizes.map(|size| number(size.unwrap_or(0)));
+    proto::BackupPlan {
+        revision: plan.revision.as_ref().map(ToString::to_string).unwrap_or_default(),
+        file_name: plan.file_name.clone(),
+        settings: effective_settings(&plan.effective),
+        items: effective_items(&plan.effective),
+        counts: counts.collect(),
+        members: number(plan.members),
+        members_kept: number(plan.derived.members_kept),
+        members_left_out: number(plan.derived.members_left_out),
+        content_bytes: number(plan.content_bytes),
+        zip_size_bytes: zip,
+        tgz_size_bytes: tgz,
+        findings: plan.findings.iter().map(super::convert::finding).collect(),
+        plan_token: plan.token.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -285,7 +351,7 @@ mod tests {
         asked.selection.include = vec!["forum_99".into(); 40];
         let found = resolve(&asked, &[], &course()?, QUESTION_MODULES).err();
         let found = found.ok_or_else(|| anyhow::anyhow!("it is refused"))?;
-        let status = tonic::Status::from(contradictions(&found));
+        let status = tonic::Status::from(Error::from(found));
         assert_eq!(status.code(), tonic::Code::InvalidArgument);
         assert!(
             status

@@ -40,6 +40,7 @@ pub fn code(reason: Reason) -> Code {
         | ArchiveTypeUnsupported
         | CourseDeleted
         | CourseEmpty
+        | PlanStale
         | RestoreSuperseded
         | RestoreNotUndoable
         | JobEnded

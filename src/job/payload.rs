@@ -4,6 +4,7 @@
 //! new version number, and the golden texts below stay readable. Names within a payload are ids: the site is the job's.
 
 use super::label::labels;
+use crate::backup::Order;
 use crate::digest::Sha256;
 use crate::ids::{ArchiveId, CourseId, JobId, UploadId};
 
@@ -32,6 +33,8 @@ labels! {
         Restore = "RESTORE",
         /// Undoes a restore.
         Rollback = "ROLLBACK",
+        /// Makes an archive with other settings of an archive.
+        Convert = "CONVERT",
     }
 }
 
@@ -54,6 +57,22 @@ pub enum JobPayload {
         course: CourseId,
         /// Where the archive goes.
         area: Area,
+        /// With which settings and of what.
+        #[serde(default, skip_serializing_if = "is_default")]
+        order: Box<Order>,
+        /// Of which revision; the live one when it runs, unless a plan says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revision: Option<i64>,
+    },
+    /// Make an archive with other settings of an archive.
+    Convert {
+        /// The archive.
+        archive: ArchiveId,
+        /// Where the new one goes.
+        area: Area,
+        /// With which settings and of what.
+        #[serde(default, skip_serializing_if = "is_default")]
+        order: Box<Order>,
     },
     /// Restore an archive into a new course.
     Restore {
@@ -80,6 +99,11 @@ pub enum PayloadError {
     Json(#[from] serde_json::Error),
 }
 
+#[expect(clippy::borrowed_box, reason = "serde's signature")]
+fn is_default(order: &Box<Order>) -> bool {
+    order.is_default()
+}
+
 const VERSION: u32 = 1;
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -100,6 +124,7 @@ impl JobPayload {
         match self {
             Self::Ingest { .. } => JobKind::Ingest,
             Self::Backup { .. } => JobKind::Backup,
+            Self::Convert { .. } => JobKind::Convert,
             Self::Restore { .. } => JobKind::Restore,
             Self::Rollback { .. } => JobKind::Rollback,
         }
@@ -140,7 +165,12 @@ mod tests {
                 ),
             ),
             (
-                JobPayload::Backup { course: "c-1".parse()?, area: Area::Private },
+                JobPayload::Backup {
+                    course: "c-1".parse()?,
+                    area: Area::Private,
+                    order: Box::default(),
+                    revision: None,
+                },
                 r#"{"version":1,"kind":"BACKUP","course":"c-1","area":"PRIVATE"}"#.into(),
             ),
             (

@@ -46,12 +46,12 @@ fn name_of(answer: &impl std::fmt::Debug) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_calls_have_one_effect_on_sqlite() -> Result<()> {
-    every_call(TestApp::start().await?).await
+    Box::pin(every_call(TestApp::start().await?)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_calls_have_one_effect_on_postgres() -> Result<()> {
-    every_call(TestApp::on_postgres().await?).await
+    Box::pin(every_call(TestApp::on_postgres().await?)).await
 }
 
 async fn every_call(app: TestApp) -> Result<()> {

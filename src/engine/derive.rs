@@ -1,0 +1,370 @@
+//! Archives with other settings: what is live, or an archive, goes through [`derive`](crate::derive) into the vault.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::archives::Description;
+use super::error::Error;
+use super::ingest::Arriving;
+use super::intake::Event;
+use super::run::JobContext;
+use super::stage::{Staged, Stager};
+use super::stored::Stored;
+use super::{Engine, Place};
+use crate::archive::{Container, MemberEnd};
+use crate::backup::{Contents, Effective, Order, QUESTION_MODULES, Setting, file_name, resolve};
+use crate::catalog::{ArchiveOrigin, ArchiveRow};
+use crate::course::{Entry, Member, MemberPath, TreeRef};
+use crate::derive::{self, DeriveError, Derived, Label, Request, Sink};
+use crate::format::Format;
+use crate::ids::SiteId;
+use crate::job::{Finding, Severity};
+use crate::limits::Limits;
+use crate::moodle::{self, Manifest};
+use crate::reason::Reason;
+
+/// Findings of one kind that are told one by one; the others are counted.
+const TOLD: usize = 100;
+
+/// What an archive is derived from, and how.
+pub(super) struct Derivation {
+    pub place: Place,
+    pub tree: TreeRef,
+    pub base: Manifest,
+    pub order: Order,
+    pub effective: Effective,
+    pub label: Label,
+}
+
+/// A derived archive: durable, not visible yet.
+pub(super) struct Made {
+    pub row: ArchiveRow,
+    pub staged: Staged,
+}
+
+impl Engine {
+    /// Resolves an order against what is there. All contradictions are told at once.
+    pub(super) async fn derivation(
+        &self,
+        site: &SiteId,
+        place: Place,
+        tree: TreeRef,
+        order: Order,
+    ) -> Result<Derivation, Error> {
+        let base = self.manifest(&place, &tree).await?.ok_or_else(|| {
+            let message = "there is no moodle_backup.xml in it: it is no archive of Moodle's own format";
+            Error::new(Reason::ArchiveTypeUnsupported, message)
+        })?;
+        let resolved = resolve(&order.asked, &[], &base, QUESTION_MODULES);
+        let mut effective = resolved.map_err(|found| Error::from(found).within("options"))?;
+        if effective.is_on(Setting::Imscc11) {
+            return Err(Error::field("options.settings.imscc11", "cartridges are not made yet"));
+        }
+        for name in derive::unknown_activities(Format::embedded(), &effective, &base) {
+            if !order.accepted.contains(&name) {
+                effective.leave_out_unknown(&name);
+            }
+        }
+        let label = self.label(site, &base, &effective).await?;
+        Ok(Derivation { place, tree, base, order, effective, label })
+    }
+
+    async fn label(&self, site: &SiteId, base: &Manifest, effective: &Effective) -> Result<Label, Error> {
+        let site = self.site(site).await?;
+        let contents = Contents {
+            users: effective.is_on(Setting::Users),
+            anonymized: effective.is_on(Setting::Anonymize),
+            files: effective.is_on(Setting::Files) && base.includes_files,
+        };
+        let language = super::backup::language(&site.language).unwrap_or_default();
+        let zone = site.time_zone.parse().unwrap_or(chrono_tz::UTC);
+        let (course, now) = (&base.original_course, self.now());
+        Ok(Label {
+            file_name: file_name(language, course.id, &course.short_name, now, zone, contents),
+            time: now.millis().div_euclid(1000),
+            backup_id: uuid::Uuid::now_v7().simple().to_string(),
+        })
+    }
+
+    /// Derives an archive into the vault.
+    pub(super) async fn make(
+        &self,
+        derivation: Derivation,
+        arriving: Arriving,
+        origin: ArchiveOrigin,
+        context: &JobContext,
+    ) -> Result<Made, Error> {
+        let abandoned = CancellationToken::new();
+        let _guard = abandoned.clone().drop_guard();
+        let stored = self.stored(&derivation.place, &derivation.tree, &abandoned).await?;
+        let (members, bytes) = (derivation.tree.members, derivation.tree.content_bytes);
+        context.report(|progress| {
+            progress.phase = "deriving".into();
+            progress.items_total = members;
+            progress.bytes_total = bytes;
+        });
+        let stager = Stager::new(
+            Handle::current(),
+            self.catalog.clone(),
+            derivation.place.clone(),
+            self.storage(&derivation.place)?,
+            self.limits().clone(),
+        );
+        let (engine, context) = (self.clone(), context.clone());
+        let making = tokio::task::spawn_blocking(move || {
+            let mut sink = StageSink { stored: &stored, stager, end: None, context: &context };
+            let derived = match run(&derivation, &stored, &mut sink, engine.limits(), false) {
+                Ok(derived) => derived,
+                Err(error) => {
+                    sink.stager.abort();
+                    return Err(error);
+                }
+            };
+            let findings = findings(&derived);
+            let mut row = None;
+            let staged = sink.stager.finish(|staged| {
+                let own = staged.manifest.as_deref();
+                let own = own.map(|bytes| moodle::parse(bytes, engine.limits())).transpose()?;
+                let about = Description {
+                    arriving: &arriving,
+                    origin,
+                    container: Container::Zip,
+                    upload: None,
+                    manifest: Some(own.as_ref().unwrap_or(&derivation.base)),
+                    findings,
+                };
+                let made = engine.archive_row(&derivation.place, &staged.tree, staged.tree_ref, about);
+                let record = super::journal::archive_record(&made)?;
+                row = Some(made);
+                Ok(record)
+            })?;
+            let row = row.ok_or_else(|| Error::new(Reason::Internal, "the archive was not described"))?;
+            Ok(Made { row, staged })
+        });
+        making.await.map_err(failed)?
+    }
+
+    /// What would come of it, without writing anything.
+    pub(super) async fn preview(&self, derivation: Derivation) -> Result<(Derivation, Preview), Error> {
+        let abandoned = CancellationToken::new();
+        let _guard = abandoned.clone().drop_guard();
+        let stored = self.stored(&derivation.place, &derivation.tree, &abandoned).await?;
+        let engine = self.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            let mut sink = PlanSink { stored: &stored, entries: Vec::new() };
+            let derived = run(&derivation, &stored, &mut sink, engine.limits(), true)?;
+            let findings = findings(&derived);
+            let tree = Arc::new(crate::course::Tree::new(sink.entries)?);
+            Ok((derivation, Preview { derived, findings, tree }))
+        });
+        looking.await.map_err(failed)?
+    }
+}
+
+/// What a derivation would come to.
+pub(super) struct Preview {
+    pub derived: Derived,
+    pub findings: Vec<Finding>,
+    /// The members that it would have; the encoded sizes of those that change are estimated.
+    pub tree: Arc<crate::course::Tree>,
+}
+
+fn run(
+    derivation: &Derivation,
+    stored: &Stored,
+    sink: &mut dyn Sink,
+    limits: &Limits,
+    counting: bool,
+) -> Result<Derived, Error> {
+    let request = Request {
+        format: Format::embedded(),
+        effective: &derivation.effective,
+        compatibility: derivation.order.compatibility,
+        accepted: &derivation.order.accepted,
+        without_secrets: derivation.order.without_secrets,
+        counting,
+        label: derivation.label.clone(),
+        limits,
+    };
+    Ok(derive::derive(&request, stored, &derivation.base, sink)?)
+}
+
+fn failed(error: tokio::task::JoinError) -> Error {
+    Error::new(Reason::Internal, "deriving the archive failed unexpectedly").caused_by(error)
+}
+
+/// The entry of a member that stays as it is.
+fn entry_of(stored: &Stored, path: &MemberPath) -> io::Result<Entry> {
+    let position = stored.tree.position_of(path).ok_or(io::ErrorKind::NotFound)?;
+    Ok(stored.tree.entries()[position].clone())
+}
+
+/// Puts members into the vault.
+struct StageSink<'s> {
+    stored: &'s Stored,
+    stager: Stager,
+    /// Size and checksum of the member that was begun.
+    end: Option<(u64, crc32fast::Hasher)>,
+    context: &'s JobContext,
+}
+
+impl StageSink<'_> {
+    fn done(&self, bytes: u64) {
+        self.context.report(|progress| {
+            progress.items_done += 1;
+            progress.bytes_done += bytes;
+        });
+    }
+}
+
+impl Sink for StageSink<'_> {
+    fn keep(&mut self, member: &Member) -> io::Result<()> {
+        self.stager.keep(entry_of(self.stored, &member.path)?);
+        self.done(member.size);
+        Ok(())
+    }
+
+    fn write(&mut self, path: &MemberPath, bytes: &[u8]) -> io::Result<()> {
+        let end = MemberEnd { size: bytes.len() as u64, crc32: crc32fast::hash(bytes), raw_size: None };
+        let event = Event::Whole { path: path.clone(), plain: bytes.to_vec(), raw: None, end };
+        self.done(bytes.len() as u64);
+        self.stager.take(event).map_err(io::Error::other)
+    }
+
+    fn begin(&mut self, path: &MemberPath) -> io::Result<()> {
+        self.end = Some((0, crc32fast::Hasher::new()));
+        let event = Event::Begin { path: path.clone(), declared: None, raw: false };
+        self.stager.take(event).map_err(io::Error::other)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some((size, hasher)) = &mut self.end {
+            *size += bytes.len() as u64;
+            hasher.update(bytes);
+        }
+        self.stager.take(Event::Plain(Bytes::copy_from_slice(bytes))).map_err(io::Error::other)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let (size, hasher) = self.end.take().ok_or(io::ErrorKind::InvalidInput)?;
+        self.done(size);
+        let end = MemberEnd { size, crc32: hasher.finalize(), raw_size: None };
+        self.stager.take(Event::End(end)).map_err(io::Error::other)
+    }
+}
+
+/// Only notes which members there would be.
+struct PlanSink<'s> {
+    stored: &'s Stored,
+    entries: Vec<Entry>,
+}
+
+impl PlanSink<'_> {
+    fn add(&mut self, path: &MemberPath, size: u64) {
+        let original = self.stored.tree.get(path.as_str()).copied();
+        let content = original.map(|content| {
+            let encoded = content.encoded_size.saturating_mul(size) / content.size.max(1);
+            crate::course::ContentRef { size, encoded_size: encoded, ..content }
+        });
+        // A list that a task gets new is small, and stored as it is in the worst case.
+        let content = content.unwrap_or(crate::course::ContentRef {
+            digest: crate::digest::Digest::of(path.as_str().as_bytes()),
+            size,
+            crc32: 0,
+            encoding: crate::course::Encoding::Stored,
+            encoded_size: size,
+            form: 0,
+        });
+        self.entries.push(Entry { path: path.clone(), content });
+    }
+}
+
+impl Sink for PlanSink<'_> {
+    fn keep(&mut self, member: &Member) -> io::Result<()> {
+        self.entries.push(entry_of(self.stored, &member.path)?);
+        Ok(())
+    }
+
+    fn write(&mut self, path: &MemberPath, bytes: &[u8]) -> io::Result<()> {
+        self.add(path, bytes.len() as u64);
+        Ok(())
+    }
+
+    fn begin(&mut self, path: &MemberPath) -> io::Result<()> {
+        self.add(path, 0);
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(Entry { path, content }) = self.entries.pop() {
+            self.add(&path, content.size + bytes.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a caller should know of a derivation.
+fn findings(derived: &Derived) -> Vec<Finding> {
+    let mut all = Vec::new();
+    let mut tell = |severity: Severity, code: &str, told: Vec<(String, String)>| {
+        let more = told.len().saturating_sub(TOLD);
+        let finding = |(path, message)| Finding { severity, code: code.to_owned(), path, message };
+        all.extend(told.into_iter().take(TOLD).map(finding));
+        if more > 0 {
+            all.push(finding((String::new(), format!("and {more} more"))));
+        }
+    };
+    let list = |map: &std::collections::BTreeMap<String, u64>, what: &str| {
+        map.iter().map(|(path, count)| (path.clone(), format!("{count} {what}"))).collect()
+    };
+    tell(
+        Severity::Warning,
+        "CONTENT_MISSING",
+        list(&derived.missing_contents, "rows of files.xml need this content, which the state lacks"),
+    );
+    tell(
+        Severity::Warning,
+        "ELEMENT_UNKNOWN",
+        list(&derived.seen.unknown, "elements or attributes that no description covers"),
+    );
+    let stays = |stays: bool| if stays { "it stays as it is" } else { "it was left out" };
+    let members = derived.unknown_members.iter();
+    let members = members.map(|(path, kept)| {
+        (
+            path.clone(),
+            format!("no description covers it, so nobody knows what it says of people; {}", stays(*kept)),
+        )
+    });
+    tell(Severity::Warning, "MEMBER_UNKNOWN", members.collect());
+    tell(
+        Severity::Info,
+        "SECRET_INCLUDED",
+        list(&derived.seen.secrets, "passwords, keys or shared secrets stay, as in Moodle's own backups"),
+    );
+    all
+}
+
+impl From<DeriveError> for Error {
+    /// What the vault said comes out as it went in.
+    fn from(error: DeriveError) -> Self {
+        match (error.reason(), error) {
+            (
+                _,
+                DeriveError::List(error) | DeriveError::Read { error, .. } | DeriveError::Write { error, .. },
+            ) => error
+                .downcast::<Self>()
+                .unwrap_or_else(|error| Self::new(Reason::Internal, "deriving failed").caused_by(error)),
+            (reason, error) => {
+                Self::new(reason.unwrap_or(Reason::Internal), error.to_string()).caused_by(error)
+            }
+        }
+    }
+}
