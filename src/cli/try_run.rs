@@ -201,6 +201,10 @@ impl Trial<'_> {
     async fn backup(&mut self, course: &CourseName) -> anyhow::Result<String> {
         let started = Instant::now();
         let mut options = self.choices.options()?;
+        if self.choices.is_empty() {
+            // All as it is, also what Moodle leaves of people in an archive without users.
+            options.compatibility = proto::Compatibility::Moodle.into();
+        }
         if let Some(settings) = options.settings.as_mut().filter(|settings| settings.preset.is_empty()) {
             settings.preset = BuiltInPreset::Everything.to_string();
         }

@@ -167,9 +167,12 @@ impl Client {
         Ok(self.courses().publish_revision(request).await?.into_inner().revision.unwrap_or_default())
     }
 
-    /// Asks for a backup.
+    /// Asks for a backup of everything, as it is: by Moodle's rules nothing is taken out of an archive without users.
     pub async fn backup(&self, course: &str) -> Result<Job, Status> {
-        let request = CreateBackupRequest { course: course.into(), ..Default::default() };
+        let settings = BackupSettings { preset: "everything".into(), ..Default::default() };
+        let compatibility = Compatibility::Moodle.into();
+        let options = Some(BackupOptions { settings: Some(settings), compatibility, ..Default::default() });
+        let request = CreateBackupRequest { course: course.into(), options, ..Default::default() };
         Ok(self.backups().create_backup(request).await?.into_inner().job.unwrap_or_default())
     }
 
