@@ -165,3 +165,152 @@ fn every_list_of_references_follows_from_the_documents() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Values of fields of that name with at least so many characters.
+fn texts(document: &str, fields: &[&str], least: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    for field in fields {
+        let (open, close) = (format!("<{field}>"), format!("</{field}>"));
+        for piece in document.split(open.as_str()).skip(1) {
+            let text = piece.split(close.as_str()).next().unwrap_or_default().trim();
+            if text.chars().count() >= least && !text.contains("$@NULL@$") {
+                found.push(text.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// What names people, and what they wrote.
+fn about_people(archive: &InMemory) -> BTreeSet<String> {
+    const PERSON: [&str; 18] = [
+        "username", "idnumber", "email", "phone1", "phone2", "institution", "department", "address", "imagealt",
+        "firstnamephonetic", "lastnamephonetic", "middlename", "alternatename", "firstname", "lastname",
+        "field_data", "rawname", "lastip",
+    ];
+    /// Document and fields of what people write there.
+    const WRITTEN: [(&str, &[&str]); 13] = [
+        ("forum.xml", &["message", "subject"]),
+        ("assign.xml", &["onlinetext", "commenttext"]),
+        ("comments.xml", &["content"]),
+        ("glossary.xml", &["definition", "concept"]),
+        ("wiki.xml", &["content", "cachedcontent"]),
+        ("chat.xml", &["message_text", "message"]),
+        ("survey.xml", &["answer1", "answer2", "notes"]),
+        ("quiz.xml", &["responsesummary"]),
+        ("data.xml", &["content"]),
+        ("feedback.xml", &["value"]),
+        ("workshop.xml", &["feedbackauthor", "feedbackreviewer"]),
+        ("grades.xml", &["feedback"]),
+        ("logstores.xml", &["ip"]),
+    ];
+    /// Names may be short. Answers may be chosen from those that a teacher offers; from this length on they are free.
+    const NAME: usize = 4;
+    const FREE: usize = 21;
+    let mut all = BTreeSet::new();
+    for (path, bytes) in &archive.members {
+        let (path, text) = (path.as_str(), String::from_utf8_lossy(bytes));
+        if path == "users.xml" {
+            all.extend(texts(&text, &PERSON, NAME));
+        }
+        if path == "files.xml" {
+            all.extend(texts(&text, &["author"], NAME));
+        }
+        for (_, fields) in WRITTEN.iter().filter(|(name, _)| path.ends_with(&format!("/{name}"))) {
+            all.extend(texts(&text, fields, FREE));
+        }
+    }
+    all
+}
+
+/// References to users and values that name people, as the descriptions know them.
+fn users_in(path: &str, bytes: &[u8]) -> Vec<String> {
+    use crate::format::{Purpose, Rewrite};
+    let format = Format::embedded();
+    let Some(found) = format.document(path) else { return Vec::new() };
+    let purpose = Purpose {
+        compatibility: Compatibility::Moodle,
+        on: Conditions::all(),
+        keep: Vec::new(),
+        gone: Vec::new(),
+        links_of: None,
+    };
+    let rewrite = Rewrite::new(format, &purpose, &found.document.root, io::sink());
+    let seen = rewrite.run(bytes, &Limits::default()).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let user = lists::Kinds::of(format).user;
+    let ids = seen.refs.sorted(user).into_iter().chain(seen.quiet.sorted(user)).map(|id| format!("user {id}"));
+    ids.chain(seen.people.into_keys()).collect()
+}
+
+#[test]
+fn nobody_is_in_archives_without_users() -> anyhow::Result<()> {
+    let mut found = Vec::new();
+    for base in ["rich101-logs-histories-tgz", "rich101-tgz-nu", "rich101-section3", "rich101-activity-quiz", "gen_s-nf"] {
+        let source = fixture(&format!("{base}.mbz"))?;
+        let mut people = about_people(&source);
+        people.extend(about_people(&fixture("rich101-logs-histories-tgz.mbz")?));
+        assert!(people.len() > 150, "{}", people.len());
+        let scope = Scope::whole(&manifest(&source)?).unwrap_or_default();
+        let asked = ask("users=0", scope, Mode::General)?;
+        let (ours, _) = made(&source, &asked, Compatibility::Strict, false)?;
+        for (path, bytes) in &ours.members {
+            if path.claimed_sha1().is_some() {
+                continue;
+            }
+            let text = String::from_utf8_lossy(bytes);
+            let named = people.iter().filter(|word| text.contains(word.as_str()));
+            found.extend(named.map(|word| format!("{base}: {path}: {word}")));
+            assert_eq!(text.matches("<userref>").count(), 0, "{path}");
+            found.extend(users_in(path.as_str(), bytes).into_iter().map(|what| format!("{base}: {path}: {what}")));
+        }
+    }
+    assert!(found.is_empty(), "{}\n{}", found.len(), found.join("\n"));
+    Ok(())
+}
+
+/// The search finds what Moodle leaves: answers of the survey, names of authors.
+#[test]
+fn by_moodles_rules_people_are_left_in() -> anyhow::Result<()> {
+    let source = fixture("rich101-logs-histories-tgz.mbz")?;
+    let people = about_people(&source);
+    let asked = ask("users=0", Scope::Course, Mode::General)?;
+    let document = |archive: &InMemory, path: &str| {
+        String::from_utf8_lossy(&archive.members[&crate::course::in_memory::path_of(path)]).into_owned()
+    };
+    for (compatibility, left) in [(Compatibility::Moodle, true), (Compatibility::Strict, false)] {
+        let (ours, _) = made(&source, &asked, compatibility, false)?;
+        let files = document(&ours, "files.xml");
+        assert_eq!(people.iter().any(|word| files.contains(word.as_str())), left);
+        assert_eq!(document(&ours, "activities/survey_14/survey.xml").contains("<answer id="), left);
+    }
+    Ok(())
+}
+
+/// Where Moodle loses the grade book, completion, badges and files of the content bank, ours keeps them.
+#[test]
+fn leaving_one_activity_out_loses_nothing_else() -> anyhow::Result<()> {
+    let source = fixture("rich101-logs-histories-tgz.mbz")?;
+    let mut asked = ask("logs=1 grade_histories=1", Scope::Course, Mode::General)?;
+    asked.selection.exclude = vec!["assign_19".into(), "section_1".into()];
+    let has = |archive: &InMemory, path: &str| {
+        archive.members.contains_key(&crate::course::in_memory::path_of(path))
+    };
+    let whole = ["gradebook.xml", "grade_history.xml", "completion.xml", "badges.xml"];
+    let (theirs, _) = made(&source, &asked, Compatibility::Moodle, false)?;
+    let (ours, derived) = made(&source, &asked, Compatibility::Strict, false)?;
+    for path in whole {
+        assert!(has(&source, path) && !has(&theirs, path) && has(&ours, path), "{path}");
+    }
+    assert!(!has(&ours, "activities/assign_19/assign.xml") && !has(&ours, "sections/section_1/section.xml"));
+    let text = |path: &str| {
+        String::from_utf8_lossy(&ours.members[&crate::course::in_memory::path_of(path)]).into_owned()
+    };
+    // What is said of the activity that went has gone, too.
+    assert!(text("completion.xml").contains("<moduleinstance>"));
+    assert!(!text("completion.xml").contains("<moduleinstance>19<"));
+    let rows = |text: &str| text.matches("<component>contentbank</component>").count();
+    let before = String::from_utf8_lossy(&source.members[&crate::course::in_memory::path_of("files.xml")]).into_owned();
+    assert!(rows(&before) > 0 && rows(&text("files.xml")) == rows(&before));
+    assert!(derived.missing_contents.is_empty() && derived.unknown_members.is_empty());
+    Ok(())
+}

@@ -124,7 +124,7 @@ impl Engine {
                     return Err(error);
                 }
             };
-            let findings = findings(&derived);
+            let findings = findings(&derived, &derivation.effective);
             let mut row = None;
             let staged = sink.stager.finish(|staged| {
                 let own = staged.manifest.as_deref();
@@ -157,7 +157,7 @@ impl Engine {
         let looking = tokio::task::spawn_blocking(move || {
             let mut sink = PlanSink { stored: &stored, entries: Vec::new() };
             let derived = run(&derivation, &stored, &mut sink, engine.limits(), true)?;
-            let findings = findings(&derived);
+            let findings = findings(&derived, &derivation.effective);
             let tree = Arc::new(crate::course::Tree::new(sink.entries)?);
             Ok((derivation, Preview { derived, findings, tree }))
         });
@@ -312,7 +312,7 @@ impl Sink for PlanSink<'_> {
 }
 
 /// What a caller should know of a derivation.
-fn findings(derived: &Derived) -> Vec<Finding> {
+fn findings(derived: &Derived, effective: &Effective) -> Vec<Finding> {
     let mut all = Vec::new();
     let mut tell = |severity: Severity, code: &str, told: Vec<(String, String)>| {
         let more = told.len().saturating_sub(TOLD);
@@ -349,6 +349,10 @@ fn findings(derived: &Derived) -> Vec<Finding> {
         "SECRET_INCLUDED",
         list(&derived.seen.secrets, "passwords, keys or shared secrets stay, as in Moodle's own backups"),
     );
+    if !effective.is_on(Setting::Users) || effective.is_on(Setting::Anonymize) {
+        let people = list(&derived.seen.people, "values that name or describe people, or their addresses, stay");
+        tell(Severity::Warning, "PERSON_INCLUDED", people);
+    }
     all
 }
 
