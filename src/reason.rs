@@ -70,6 +70,8 @@ reasons! {
     CourseBusy = "COURSE_BUSY",
     /// The resource changed since the caller saw it.
     EtagMismatch = "ETAG_MISMATCH",
+    /// A document of the course's state, or of the archive, cannot be read.
+    DocumentInvalid = "DOCUMENT_INVALID",
     /// The plan is of another state of the course, or of another request.
     PlanStale = "PLAN_STALE",
     /// The live revision is another one than the caller expected.

@@ -78,12 +78,21 @@ impl DeriveError {
         }
     }
 
+    /// The document that is to blame, if one is.
+    pub fn document(&self) -> Option<&str> {
+        match self {
+            Self::Broken { path, .. } | Self::TooLarge { path, .. } => Some(path.as_str()),
+            Self::Missing { path } => Some(path),
+            Self::List(_) | Self::Read { .. } | Self::Write { .. } => None,
+        }
+    }
+
     /// The reason for callers; `None` when the course's state is not to blame, but what lies below.
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Broken { error: XmlError::TooDeep { .. }, .. } => Some(Reason::LimitXmlDepth),
             Self::Broken { .. } | Self::TooLarge { .. } | Self::Missing { .. } => {
-                Some(Reason::ArchiveManifestInvalid)
+                Some(Reason::DocumentInvalid)
             }
             Self::List(_) | Self::Read { .. } | Self::Write { .. } => None,
         }

@@ -184,9 +184,24 @@ fn texts(document: &str, fields: &[&str], least: usize) -> Vec<String> {
 /// What names people, and what they wrote.
 fn about_people(archive: &InMemory) -> BTreeSet<String> {
     const PERSON: [&str; 18] = [
-        "username", "idnumber", "email", "phone1", "phone2", "institution", "department", "address", "imagealt",
-        "firstnamephonetic", "lastnamephonetic", "middlename", "alternatename", "firstname", "lastname",
-        "field_data", "rawname", "lastip",
+        "username",
+        "idnumber",
+        "email",
+        "phone1",
+        "phone2",
+        "institution",
+        "department",
+        "address",
+        "imagealt",
+        "firstnamephonetic",
+        "lastnamephonetic",
+        "middlename",
+        "alternatename",
+        "firstname",
+        "lastname",
+        "field_data",
+        "rawname",
+        "lastip",
     ];
     /// Document and fields of what people write there.
     const WRITTEN: [(&str, &[&str]); 13] = [
@@ -238,14 +253,21 @@ fn users_in(path: &str, bytes: &[u8]) -> Vec<String> {
     let rewrite = Rewrite::new(format, &purpose, &found.document.root, io::sink());
     let seen = rewrite.run(bytes, &Limits::default()).unwrap_or_else(|error| panic!("{path}: {error}"));
     let user = lists::Kinds::of(format).user;
-    let ids = seen.refs.sorted(user).into_iter().chain(seen.quiet.sorted(user)).map(|id| format!("user {id}"));
+    let ids =
+        seen.refs.sorted(user).into_iter().chain(seen.quiet.sorted(user)).map(|id| format!("user {id}"));
     ids.chain(seen.people.into_keys()).collect()
 }
 
 #[test]
 fn nobody_is_in_archives_without_users() -> anyhow::Result<()> {
     let mut found = Vec::new();
-    for base in ["rich101-logs-histories-tgz", "rich101-tgz-nu", "rich101-section3", "rich101-activity-quiz", "gen_s-nf"] {
+    for base in [
+        "rich101-logs-histories-tgz",
+        "rich101-tgz-nu",
+        "rich101-section3",
+        "rich101-activity-quiz",
+        "gen_s-nf",
+    ] {
         let source = fixture(&format!("{base}.mbz"))?;
         let mut people = about_people(&source);
         people.extend(about_people(&fixture("rich101-logs-histories-tgz.mbz")?));
@@ -261,7 +283,9 @@ fn nobody_is_in_archives_without_users() -> anyhow::Result<()> {
             let named = people.iter().filter(|word| text.contains(word.as_str()));
             found.extend(named.map(|word| format!("{base}: {path}: {word}")));
             assert_eq!(text.matches("<userref>").count(), 0, "{path}");
-            found.extend(users_in(path.as_str(), bytes).into_iter().map(|what| format!("{base}: {path}: {what}")));
+            found.extend(
+                users_in(path.as_str(), bytes).into_iter().map(|what| format!("{base}: {path}: {what}")),
+            );
         }
     }
     assert!(found.is_empty(), "{}\n{}", found.len(), found.join("\n"));
@@ -309,7 +333,8 @@ fn leaving_one_activity_out_loses_nothing_else() -> anyhow::Result<()> {
     assert!(text("completion.xml").contains("<moduleinstance>"));
     assert!(!text("completion.xml").contains("<moduleinstance>19<"));
     let rows = |text: &str| text.matches("<component>contentbank</component>").count();
-    let before = String::from_utf8_lossy(&source.members[&crate::course::in_memory::path_of("files.xml")]).into_owned();
+    let before = String::from_utf8_lossy(&source.members[&crate::course::in_memory::path_of("files.xml")])
+        .into_owned();
     assert!(rows(&before) > 0 && rows(&text("files.xml")) == rows(&before));
     assert!(derived.missing_contents.is_empty() && derived.unknown_members.is_empty());
     Ok(())

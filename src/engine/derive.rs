@@ -350,7 +350,8 @@ fn findings(derived: &Derived, effective: &Effective) -> Vec<Finding> {
         list(&derived.seen.secrets, "passwords, keys or shared secrets stay, as in Moodle's own backups"),
     );
     if !effective.is_on(Setting::Users) || effective.is_on(Setting::Anonymize) {
-        let people = list(&derived.seen.people, "values that name or describe people, or their addresses, stay");
+        let people =
+            list(&derived.seen.people, "values that name or describe people, or their addresses, stay");
         tell(Severity::Warning, "PERSON_INCLUDED", people);
     }
     all
@@ -367,7 +368,11 @@ impl From<DeriveError> for Error {
                 .downcast::<Self>()
                 .unwrap_or_else(|error| Self::new(Reason::Internal, "deriving failed").caused_by(error)),
             (reason, error) => {
-                Self::new(reason.unwrap_or(Reason::Internal), error.to_string()).caused_by(error)
+                let out = Self::new(reason.unwrap_or(Reason::Internal), error.to_string());
+                match error.document() {
+                    Some(path) => out.with("path", &path),
+                    None => out,
+                }
             }
         }
     }

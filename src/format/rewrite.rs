@@ -444,6 +444,8 @@ impl<'r, W: Write> Rewrite<'r, W> {
                 self.seen.add(Fact::Blanked);
                 self.held = text;
             }
+            // Anonymised already, by the same constant.
+            None if value.anonymous.is_some() && self.purpose.anonymises() => self.held = raw,
             None => {
                 self.seen.value(&value.meaning, &raw, is_set, &self.path, self.owner);
                 self.held = raw;

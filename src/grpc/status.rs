@@ -41,6 +41,7 @@ pub fn code(reason: Reason) -> Code {
         | CourseDeleted
         | CourseEmpty
         | PlanStale
+        | DocumentInvalid
         | RestoreSuperseded
         | RestoreNotUndoable
         | JobEnded

@@ -18,5 +18,6 @@ mod idempotency;
 mod jobs;
 mod main_job;
 mod refused_uploads;
+mod settings;
 mod surface;
 mod transfer;
