@@ -188,7 +188,7 @@ fn changed(change: impl Fn(&str, Vec<u8>) -> (String, Vec<u8>)) -> Result<Vec<u8
         }
         let mut bytes = Vec::new();
         member.read_to_end(&mut bytes)?;
-        let (path, bytes) = change(&member.name()?.into_owned(), bytes);
+        let (path, bytes) = change(&member.name()?, bytes);
         writer.start_file(path, zip::write::SimpleFileOptions::default())?;
         writer.write_all(&bytes)?;
     }
