@@ -4,11 +4,13 @@
 //!
 //! - values: [`clock`], [`digest`], [`ids`], [`limits`], [`principal`], [`reason`]
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
-//!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`]
+//!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`],
+//!   [`access`] (who may do what with an archive), [`filter`] (what callers ask lists for)
 //! - adapters, strangers to each other: [`catalog`] (SQL), [`vault`] (object storage)
 //! - [`engine`]: use cases, the only place where domain meets adapters
 //! - drivers: [`grpc`], [`worker`], [`cli`]; [`app`] puts everything together
 
+pub mod access;
 pub mod app;
 pub mod archive;
 pub mod backup;
@@ -21,6 +23,7 @@ pub mod course;
 pub mod derive;
 pub mod digest;
 pub mod engine;
+pub mod filter;
 pub mod format;
 pub mod grpc;
 pub mod ids;
