@@ -129,11 +129,6 @@ pub fn may_release(principal: &Principal, placed_by: &str) -> bool {
     principal.is_administrator() || principal.name == placed_by
 }
 
-/// Where a backup goes: one with anonymised users to its maker's private area, whatever was asked for (as in Moodle).
-pub fn area_of_backup(asked: Area, anonymized: bool) -> Area {
-    if anonymized { Area::Private } else { asked }
-}
-
 /// The table.
 fn may(area: Area, party: Party, action: Action) -> bool {
     use Action::{Delete, Fetch, Hold, Inspect, Restore, See};
@@ -227,12 +222,5 @@ mod tests {
         let person = Principal { name: "lms".into(), scope: Scope::Sites(Vec::new()) };
         assert!(may_release(&person, "lms") && !may_release(&person, "root"));
         assert!(may_release(&Principal::local(), "root"));
-    }
-
-    #[test]
-    fn anonymised_backups_are_private() {
-        assert_eq!(area_of_backup(Area::Course, true), Area::Private);
-        assert_eq!(area_of_backup(Area::Course, false), Area::Course);
-        assert_eq!(area_of_backup(Area::Private, false), Area::Private);
     }
 }

@@ -109,6 +109,7 @@ impl App {
             limits: config.limits.clone(),
             storage: storage_primary(),
             grace: Duration::from_secs(u64::from(config.grace_days) * 86_400),
+            longest_share: Duration::from_secs(u64::from(config.share_days) * 86_400),
             upload_idle: Duration::from_secs(u64::from(config.upload_hours) * 3600),
             lease: config.lease(),
         };

@@ -35,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// Days until a deleted archive may be purged.
     pub grace_days: u32,
+    /// Most days for which an archive can be shared at once.
+    pub share_days: u32,
     /// Seconds until a worker's claim on a job ends without a sign of life.
     pub lease_seconds: u32,
     /// Hours until an upload session without any activity may be removed.
@@ -80,6 +82,7 @@ impl Default for Config {
             tokens: Vec::new(),
             limits: Limits::default(),
             grace_days: 30,
+            share_days: 90,
             lease_seconds: 30,
             upload_hours: 72,
             drain_seconds: 20,

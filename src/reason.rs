@@ -60,6 +60,14 @@ reasons! {
     ArchiveDeleted = "ARCHIVE_DELETED",
     /// The archive is not deleted.
     ArchiveNotDeleted = "ARCHIVE_NOT_DELETED",
+    /// The archive is held, so it cannot be deleted, nor held once more.
+    ArchiveHeld = "ARCHIVE_HELD",
+    /// The archive is not held.
+    ArchiveNotHeld = "ARCHIVE_NOT_HELD",
+    /// The archive is not shared with that principal.
+    ArchiveNotShared = "ARCHIVE_NOT_SHARED",
+    /// The archive is shared with as many principals as it can be.
+    LimitShares = "LIMIT_SHARES",
     /// The archive holds something that cannot be used so, such as a cartridge for a course.
     ArchiveTypeUnsupported = "ARCHIVE_TYPE_UNSUPPORTED",
     /// The course is deleted.

@@ -1,9 +1,9 @@
-//! Archives: stored backups, their forms and their deletion.
+//! Archives: stored backups and their forms. Changes are in `archive_changes`, lists in `archive_list`.
 
 use super::error::{CatalogError, Resource};
 use super::sql::{self, Cells, Stored};
 use super::values::{ArchiveOrigin, ArchiveType, Area, Container};
-use super::{Catalog, Newest, Tx};
+use super::{Catalog, Tx};
 use crate::clock::Timestamp;
 use crate::course::TreeRef;
 use crate::digest::Sha256;
@@ -61,7 +61,7 @@ pub struct ArchiveRow {
     pub findings: Vec<Finding>,
     /// When it was stored.
     pub create_time: Timestamp,
-    /// When it was last deleted or undeleted, or else stored.
+    /// When it last changed for those who see it, or else was stored.
     pub update_time: Timestamp,
     /// When it was deleted.
     pub delete_time: Option<Timestamp>,
@@ -71,30 +71,44 @@ pub struct ArchiveRow {
     pub job: Option<JobId>,
     /// Grows with every change that callers see as one.
     pub version: i64,
+    /// What people wrote about it.
+    pub description: String,
+    /// What keeps it from being deleted or purged, and from expiring.
+    pub hold: Option<HoldRow>,
 }
 
-/// Which archives of a site are wanted.
-#[derive(Clone, Debug, Default)]
-pub struct ArchiveFilter {
-    /// Only those of this area.
-    pub area: Option<Area>,
-    /// Only those of this course.
-    pub course: Option<CourseId>,
-    /// Deleted ones too.
-    pub show_deleted: bool,
-    /// Without the automated area, for callers that may not see it.
-    pub without_automated: bool,
+/// A hold on an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldRow {
+    /// Why it is held.
+    pub reason: String,
+    /// Who placed the hold.
+    pub principal: String,
+    /// When.
+    pub create_time: Timestamp,
 }
 
-/// The columns of an archive, for the statements below; the macro exists because `concat!` takes literals only.
-macro_rules! columns {
+impl ArchiveRow {
+    /// Size in bytes of its byte stream in its own container; 0 when it cannot be written so.
+    pub fn size_bytes(&self) -> u64 {
+        match self.container {
+            Container::Zip => self.zip_size_bytes,
+            Container::TarGz => self.tgz_size_bytes,
+        }
+        .unwrap_or(0)
+    }
+}
+
+/// The columns of an archive, for all statements that read one; a macro, because `concat!` takes literals only.
+macro_rules! archive_columns {
     () => {
         "site, archive, storage, area, course, owner, file_name, origin, type, container, tree_root, tree_root_size,
          tree_members, tree_content_bytes, upload_size_bytes, upload_sha256, zip_size_bytes, zip_sha256,
          tgz_size_bytes, tgz_sha256, original_full_name, original_short_name, backup_ms, includes_users, anonymized,
-         findings, create_ms, update_ms, delete_ms, purge_ms, job, version"
+         findings, create_ms, update_ms, delete_ms, purge_ms, job, version, description, hold_reason, hold_by, hold_ms"
     };
 }
+pub(super) use archive_columns;
 
 impl Stored for ArchiveRow {
     const TABLE: &'static str = "archives";
@@ -131,12 +145,20 @@ impl Stored for ArchiveRow {
             purge_time: cells.opt_time("purge_ms")?,
             job: cells.opt_parsed("job")?,
             version: cells.int("version")?,
+            description: cells.text("description")?,
+            hold: hold(cells)?,
         })
     }
 }
 
+/// The hold: of its three columns all are there or none.
+fn hold(cells: &Cells<'_>) -> Result<Option<HoldRow>, CatalogError> {
+    let Some(create_time) = cells.opt_time("hold_ms")? else { return Ok(None) };
+    Ok(Some(HoldRow { reason: cells.text("hold_reason")?, principal: cells.text("hold_by")?, create_time }))
+}
+
 fn get(site: &SiteId, archive: &ArchiveId) -> sql::Bound {
-    sqlx::query(concat!("SELECT ", columns!(), " FROM archives WHERE site = $1 AND archive = $2"))
+    sqlx::query(concat!("SELECT ", archive_columns!(), " FROM archives WHERE site = $1 AND archive = $2"))
         .bind(sql::text(site))
         .bind(sql::text(archive))
 }
@@ -149,39 +171,6 @@ impl Catalog {
         archive: &ArchiveId,
     ) -> Result<Option<ArchiveRow>, CatalogError> {
         sql::one(&mut *self.read().await?, get(site, archive)).await
-    }
-
-    /// At most `limit` archives of a site, newest first, those after `after`.
-    pub async fn list_archives(
-        &self,
-        site: &SiteId,
-        filter: &ArchiveFilter,
-        after: Option<&Newest<ArchiveId>>,
-        limit: u32,
-    ) -> Result<Vec<ArchiveRow>, CatalogError> {
-        let query = sqlx::query(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM archives
-             WHERE site = $1
-                 AND ($2 IS NULL OR area = $2)
-                 AND ($3 IS NULL OR course = $3)
-                 AND ($4 = 1 OR delete_ms IS NULL)
-                 AND ($8 = 0 OR area <> 'AUTOMATED')
-                 -- the keyset: strictly after the last row of the page before
-                 AND ($5 IS NULL OR create_ms < $5 OR (create_ms = $5 AND archive < $6))
-             ORDER BY create_ms DESC, archive DESC
-             LIMIT $7"
-        ))
-        .bind(sql::text(site))
-        .bind(sql::opt_text(filter.area.as_ref()))
-        .bind(sql::opt_text(filter.course.as_ref()))
-        .bind(i64::from(filter.show_deleted))
-        .bind(sql::opt_millis(after.map(|after| after.create_time)))
-        .bind(sql::opt_text(after.map(|after| &after.id)))
-        .bind(i64::from(limit))
-        .bind(i64::from(filter.without_automated));
-        sql::all(&mut *self.read().await?, query).await
     }
 }
 
@@ -199,9 +188,10 @@ impl Tx {
     pub async fn insert_archive(&mut self, row: &ArchiveRow) -> Result<(), CatalogError> {
         let query = sqlx::query(concat!(
             "INSERT INTO archives (",
-            columns!(),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                 $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)
+            archive_columns!(),
+            ", size_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                 $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
+                 $33, $34, $35, $36, $37)
              ON CONFLICT DO NOTHING"
         ));
         let size = |column, value: Option<u64>| value.map(|value| sql::stored(column, value)).transpose();
@@ -237,64 +227,17 @@ impl Tx {
             .bind(sql::opt_millis(row.delete_time))
             .bind(sql::opt_millis(row.purge_time))
             .bind(sql::opt_text(row.job.as_ref()))
-            .bind(row.version);
+            .bind(row.version)
+            .bind(row.description.clone())
+            .bind(row.hold.as_ref().map(|hold| hold.reason.clone()))
+            .bind(row.hold.as_ref().map(|hold| hold.principal.clone()))
+            .bind(sql::opt_millis(row.hold.as_ref().map(|hold| hold.create_time)))
+            .bind(sql::stored("size_bytes", row.size_bytes())?);
         match sql::run(self.conn(), query).await? {
             0 => {
                 Err(CatalogError::Conflict { resource: Resource::Archive, key: key(&row.site, &row.archive) })
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Marks an archive as deleted. [`CatalogError::LostRace`] when it has another version or is deleted already.
-    pub async fn delete_archive(
-        &mut self,
-        site: &SiteId,
-        archive: &ArchiveId,
-        version: i64,
-        delete_time: Timestamp,
-        purge_time: Timestamp,
-    ) -> Result<ArchiveRow, CatalogError> {
-        let query = sqlx::query(concat!(
-            "UPDATE archives
-             SET delete_ms = $4, purge_ms = $5, update_ms = $4, version = version + 1
-             WHERE site = $1 AND archive = $2 AND version = $3 AND delete_ms IS NULL
-             RETURNING ",
-            columns!()
-        ))
-        .bind(sql::text(site))
-        .bind(sql::text(archive))
-        .bind(version)
-        .bind(delete_time.millis())
-        .bind(purge_time.millis());
-        match sql::one(self.conn(), query).await? {
-            Some(row) => Ok(row),
-            None => Err(self.why_no_archive(site, archive).await?),
-        }
-    }
-
-    /// Takes a deletion back. [`CatalogError::LostRace`] when the archive has another version or is not deleted.
-    pub async fn undelete_archive(
-        &mut self,
-        site: &SiteId,
-        archive: &ArchiveId,
-        version: i64,
-        update_time: Timestamp,
-    ) -> Result<ArchiveRow, CatalogError> {
-        let query = sqlx::query(concat!(
-            "UPDATE archives
-             SET delete_ms = NULL, purge_ms = NULL, update_ms = $4, version = version + 1
-             WHERE site = $1 AND archive = $2 AND version = $3 AND delete_ms IS NOT NULL
-             RETURNING ",
-            columns!()
-        ))
-        .bind(sql::text(site))
-        .bind(sql::text(archive))
-        .bind(version)
-        .bind(update_time.millis());
-        match sql::one(self.conn(), query).await? {
-            Some(row) => Ok(row),
-            None => Err(self.why_no_archive(site, archive).await?),
         }
     }
 
@@ -325,20 +268,8 @@ impl Tx {
             _ => Ok(()),
         }
     }
-
-    async fn why_no_archive(
-        &mut self,
-        site: &SiteId,
-        archive: &ArchiveId,
-    ) -> Result<CatalogError, CatalogError> {
-        let (resource, key) = (Resource::Archive, key(site, archive));
-        Ok(match self.get_archive(site, archive).await? {
-            Some(_) => CatalogError::LostRace { resource, key },
-            None => CatalogError::NotFound { resource, key },
-        })
-    }
 }
 
-fn key(site: &SiteId, archive: &ArchiveId) -> String {
+pub(super) fn key(site: &SiteId, archive: &ArchiveId) -> String {
     format!("{site}/{archive}")
 }

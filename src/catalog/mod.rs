@@ -13,6 +13,8 @@
 //!
 //! `Any` carries it: no statement needs more than TEXT and BIGINT. It must not know the vault, gRPC or a job's work.
 
+mod archive_changes;
+mod archive_list;
 mod archives;
 mod claims;
 mod contents;
@@ -23,6 +25,7 @@ mod jobs;
 mod outbox;
 mod requests;
 mod settle;
+mod shares;
 mod sites;
 mod sql;
 mod uploads;
@@ -38,7 +41,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, SqlSafeStr, Transaction};
 
 use crate::clock::{Clock, SystemClock, Timestamp};
-pub use archives::{ArchiveFilter, ArchiveRow};
+pub use archive_list::{ArchivePosition, ArchiveQuery};
+pub use archives::{ArchiveRow, HoldRow};
 pub use claims::{ClaimedJob, HeartbeatAnswer};
 pub use contents::{ContentRow, Location, PackRow, StorageUseRow};
 pub use courses::{CourseRow, RevisionRow};
@@ -47,6 +51,7 @@ pub use error::{CatalogError, Resource};
 pub use jobs::{JobFilter, JobRow, NewJob};
 pub use outbox::OutboxEvent;
 pub use requests::RequestRow;
+pub use shares::ShareRow;
 pub use sites::SiteRow;
 pub use uploads::{NewPart, PartRow, UploadRow, WriterLease};
 pub use values::{ArchiveOrigin, ArchiveType, Area, Container, ContentKind, RevisionOrigin, UploadState};
@@ -228,9 +233,14 @@ async fn database_now(conn: &mut AnyConnection, statement: &'static str) -> Resu
 }
 
 async fn migrate(pool: &AnyPool) -> Result<(), CatalogError> {
-    let text = include_str!("migrations/0001_init.sql").into_sql_str();
-    let first = Migration::new(1, "init".into(), MigrationType::Simple, text, false);
-    Migrator::with_migrations(vec![first]).run(pool).await.map_err(|error| match error {
+    let migration = |version, name: &'static str, text: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    let all = vec![
+        migration(1, "init", include_str!("migrations/0001_init.sql")),
+        migration(2, "shares and holds", include_str!("migrations/0002_shares_holds.sql")),
+    ];
+    Migrator::with_migrations(all).run(pool).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(error) => CatalogError::driver(&error),
         other => CatalogError::Driver { what: format!("schema: {other}") },
     })

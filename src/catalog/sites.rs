@@ -82,4 +82,18 @@ impl Tx {
             _ => Ok(()),
         }
     }
+
+    /// Changes name, language and time zone of a site. [`CatalogError::NotFound`] when there is none of that id.
+    pub async fn update_site(&mut self, row: &SiteRow) -> Result<(), CatalogError> {
+        let query =
+            sqlx::query("UPDATE sites SET display_name = $2, language = $3, time_zone = $4 WHERE site = $1")
+                .bind(sql::text(&row.site))
+                .bind(row.display_name.clone())
+                .bind(row.language.clone())
+                .bind(row.time_zone.clone());
+        match sql::run(self.conn(), query).await? {
+            0 => Err(CatalogError::NotFound { resource: Resource::Site, key: row.site.to_string() }),
+            _ => Ok(()),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What is done with stored archives: send, fetch, read a member, delete and undelete.
+//! The bytes of stored archives: send, fetch, read a member.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,12 +9,12 @@ use serde_json::json;
 use tokio_stream::StreamExt;
 
 use super::args::{self, Area};
-use super::client::{Server, request_id};
+use super::client::Server;
 use super::failure::Usage;
 use super::output::Output;
 use super::progress::Progress;
 use super::words::{rows, word};
-use super::{courses, download, json, names, units, upload};
+use super::{courses, download, names, units, upload};
 use crate::ids::CourseName;
 use crate::proto::{self, read_archive_member_response::Part};
 
@@ -154,27 +154,4 @@ pub async fn cat(server: &Server, archive: &str, path: &str, output: Output) -> 
         bail!("{path}: got {written} bytes of {}", expected.unwrap_or(0));
     }
     Ok(())
-}
-
-/// `rm`.
-pub async fn remove(server: &Server, archive: &str, output: Output) -> anyhow::Result<()> {
-    let name = names::archive(&server.site, archive)?.to_string();
-    let request = proto::DeleteArchiveRequest { name, request_id: request_id(), ..Default::default() };
-    let archive = server.backups().delete_archive(request).await?.into_inner().archive.unwrap_or_default();
-    if output.is_json() {
-        return Ok(output.document(&json::value(&archive)?)?);
-    }
-    let until = units::time(archive.purge_time.as_ref());
-    Ok(output.text(&rows(&[("deleted", archive.name), ("undelete until", until)]))?)
-}
-
-/// `undelete`.
-pub async fn undelete(server: &Server, archive: &str, output: Output) -> anyhow::Result<()> {
-    let name = names::archive(&server.site, archive)?.to_string();
-    let request = proto::UndeleteArchiveRequest { name, request_id: request_id() };
-    let archive = server.backups().undelete_archive(request).await?.into_inner().archive.unwrap_or_default();
-    if output.is_json() {
-        return Ok(output.document(&json::value(&archive)?)?);
-    }
-    Ok(output.text(&rows(&[("live again", archive.name)]))?)
 }

@@ -87,10 +87,14 @@ pub enum Command {
         archive: String,
     },
     /// List what the server holds.
+    #[command(args_conflicts_with_subcommands = true)]
     Ls {
         /// What to list; archives when not given.
         #[command(subcommand)]
         what: Option<Listing>,
+        /// Which archives.
+        #[command(flatten)]
+        archives: Archives,
     },
     /// Fetch an archive or a course. Goes on with a partial file and verifies what it got.
     Get(Get),
@@ -101,6 +105,18 @@ pub enum Command {
         /// Path of the member.
         path: String,
     },
+    /// Write something about an archive; nothing to take it away.
+    Describe {
+        /// The archive.
+        archive: String,
+        /// What to write.
+        #[arg(default_value = "")]
+        description: String,
+    },
+    /// Hold an archive: it can be neither deleted nor purged, and never expires; or release it.
+    Hold(Hold),
+    /// Make an archive available to somebody for a time, or end that.
+    Share(Share),
     /// Delete an archive; it can be undeleted for a while.
     Rm {
         /// The archive.
@@ -122,6 +138,8 @@ pub enum Command {
         /// The job.
         job: String,
     },
+    /// Show the site, or change its name, or language and time zone of its file names.
+    Site(SiteChange),
     /// What the site holds and what that takes in storage.
     Report,
     /// Version and limits of the server.
@@ -268,21 +286,82 @@ pub struct Get {
     pub format: Option<Format>,
 }
 
+/// Which archives `ls` lists.
+#[derive(Debug, clap::Args)]
+pub struct Archives {
+    /// Only those of this course.
+    #[arg(long, value_name = "ID")]
+    pub course: Option<String>,
+    /// Only those in this area.
+    #[arg(long, value_enum)]
+    pub area: Option<Area>,
+    /// Deleted ones too.
+    #[arg(long)]
+    pub deleted: bool,
+    /// Only those that others made available to you.
+    #[arg(long)]
+    pub shared: bool,
+    /// Only those for which this holds, such as 'size_bytes > 1000000 AND (area = COURSE OR file_name : "-nu")'.
+    #[arg(long, value_name = "FILTER", default_value = "")]
+    pub filter: String,
+    /// Their order: create_time, size_bytes, name, each with ` desc` if wanted. Default: newest first.
+    #[arg(long, value_name = "ORDER", default_value = "")]
+    pub order: String,
+}
+
+/// Arguments of `hold`.
+#[derive(Debug, clap::Args)]
+pub struct Hold {
+    /// The archive.
+    pub archive: String,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Release the hold.
+    #[arg(long)]
+    pub release: bool,
+}
+
+/// Arguments of `share`.
+#[derive(Debug, clap::Args)]
+pub struct Share {
+    /// The archive.
+    pub archive: String,
+    /// To whom.
+    pub principal: String,
+    /// For so many days.
+    #[arg(long, value_name = "N", default_value_t = 7, conflicts_with_all = ["until", "end"])]
+    pub days: u32,
+    /// Until then: a time such as 2026-01-31T00:00:00Z.
+    #[arg(long, value_name = "TIME", conflicts_with = "end")]
+    pub until: Option<String>,
+    /// A word to them.
+    #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "end")]
+    pub note: String,
+    /// End it at once.
+    #[arg(long)]
+    pub end: bool,
+}
+
+/// Arguments of `site`. Without any it is shown.
+#[derive(Debug, clap::Args)]
+pub struct SiteChange {
+    /// Its name for people.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Language of the file names made from now on: en or fr.
+    #[arg(long, value_name = "LANGUAGE")]
+    pub language: Option<String>,
+    /// Time zone of the file names made from now on, such as Europe/Paris.
+    #[arg(long, value_name = "ZONE")]
+    pub time_zone: Option<String>,
+}
+
 /// What `ls` lists.
 #[derive(Debug, Subcommand)]
 pub enum Listing {
     /// Archives of the site, newest first.
-    Archives {
-        /// Only those of this course.
-        #[arg(long, value_name = "ID")]
-        course: Option<String>,
-        /// Only those in this area.
-        #[arg(long, value_enum)]
-        area: Option<Area>,
-        /// Deleted ones too.
-        #[arg(long)]
-        deleted: bool,
-    },
+    Archives(Archives),
     /// Courses of the site.
     Courses {
         /// Deleted ones too.
@@ -450,8 +529,16 @@ mod tests {
         let args = parse("ls courses --deleted --json --site lyon")?;
         assert!(args.global.json);
         assert_eq!(args.global.site.as_str(), "lyon");
-        assert!(matches!(args.command, Command::Ls { what: Some(Listing::Courses { deleted: true }) }));
-        assert!(matches!(parse("ls")?.command, Command::Ls { what: None }));
+        assert!(matches!(args.command, Command::Ls { what: Some(Listing::Courses { deleted: true }), .. }));
+        assert!(matches!(parse("ls")?.command, Command::Ls { what: None, .. }));
+        for line in ["ls --deleted --order name", "ls archives --deleted --order name"] {
+            let (Command::Ls { what: None, archives }
+            | Command::Ls { what: Some(Listing::Archives(archives)), .. }) = parse(line)?.command
+            else {
+                panic!("{line} lists no archives");
+            };
+            assert!(archives.deleted && archives.order == "name", "{line}");
+        }
         assert!(matches!(parse("jobs")?.command, Command::Jobs { action: None }));
         Ok(())
     }
@@ -475,6 +562,12 @@ mod tests {
             "get x",
             "get x -o y --format rar",
             "restore x --course-id Bad_Id",
+            "ls --deleted courses",
+            "hold x",
+            "share x",
+            "share x lms --days 1 --until 2026-01-31T00:00:00Z",
+            "share x lms --days many",
+            "share x lms --end --days 1",
             "serve --listen nowhere",
             "info --site UPPER",
             "jobs list --state done",

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::args::{Area, Listing};
+use super::args::{Archives, Listing};
 use super::client::Server;
 use super::output::Output;
 use super::paging::{self, PAGE};
@@ -12,12 +12,15 @@ use super::{json, names, units};
 use crate::proto;
 
 /// `ls`.
-pub async fn run(server: &Server, what: Option<&Listing>, output: Output) -> anyhow::Result<()> {
+pub async fn run(
+    server: &Server,
+    what: Option<&Listing>,
+    default: &Archives,
+    output: Output,
+) -> anyhow::Result<()> {
     match what {
-        None => archives(server, None, None, false, output).await,
-        Some(Listing::Archives { course, area, deleted }) => {
-            archives(server, course.as_deref(), *area, *deleted, output).await
-        }
+        None => archives(server, default, output).await,
+        Some(Listing::Archives(wanted)) => archives(server, wanted, output).await,
         Some(Listing::Courses { deleted }) => courses(server, *deleted, output).await,
         Some(Listing::Sites) => sites(server, output).await,
         Some(Listing::Revisions { course }) => revisions(server, course, output).await,
@@ -28,21 +31,27 @@ pub async fn run(server: &Server, what: Option<&Listing>, output: Output) -> any
     }
 }
 
-async fn archives(
-    server: &Server,
-    course: Option<&str>,
-    area: Option<Area>,
-    show_deleted: bool,
-    output: Output,
-) -> anyhow::Result<()> {
-    let course = course.map(|id| names::course(&server.site, id)).transpose()?;
+/// The filter that was given, and the one that `--shared` stands for.
+fn filter(wanted: &Archives) -> String {
+    const SHARED: &str = "shared_with_me = true";
+    match (wanted.shared, wanted.filter.trim()) {
+        (false, filter) => filter.to_owned(),
+        (true, "") => SHARED.to_owned(),
+        (true, filter) => format!("{SHARED} AND ({filter})"),
+    }
+}
+
+async fn archives(server: &Server, wanted: &Archives, output: Output) -> anyhow::Result<()> {
+    let course = wanted.course.as_ref().map(|id| names::course(&server.site, id)).transpose()?;
     let request = proto::ListArchivesRequest {
         parent: server.site_name(),
         page_size: PAGE,
         page_token: String::new(),
         course: course.map_or_else(String::new, |name| name.to_string()),
-        area: area.map_or(proto::Area::Unspecified, proto::Area::from).into(),
-        show_deleted,
+        area: wanted.area.map_or(proto::Area::Unspecified, proto::Area::from).into(),
+        show_deleted: wanted.deleted,
+        filter: filter(wanted),
+        order_by: wanted.order.clone(),
     };
     let archives = paging::all(async |page_token| {
         let request = proto::ListArchivesRequest { page_token, ..request.clone() };
@@ -72,12 +81,23 @@ async fn archives(
             names::short(&archive.course).to_owned(),
             archive.file_name.clone(),
             archive.member_count.to_string(),
-            units::signed_size(archive.content_bytes),
+            units::signed_size(archive.size_bytes),
             units::time(archive.create_time.as_ref()),
-            deleted(archive.delete_time.as_ref()),
+            standing(archive),
         ]);
     }
     Ok(output.table(&table)?)
+}
+
+/// What is special about an archive: `deleted, held`.
+fn standing(archive: &proto::Archive) -> String {
+    let special = [
+        (archive.delete_time.is_some(), "deleted"),
+        (archive.hold.is_some(), "held"),
+        (!archive.shares.is_empty(), "shared"),
+    ];
+    let words: Vec<_> = special.into_iter().filter_map(|(is, word)| is.then_some(word)).collect();
+    words.join(", ")
 }
 
 fn deleted(time: Option<&prost_types::Timestamp>) -> String {
@@ -218,4 +238,34 @@ fn show_members(members: &[proto::ArchiveMember], output: Output) -> anyhow::Res
         ]);
     }
     Ok(output.table(&table)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_ones_are_a_filter() {
+        let wanted = |shared, filter: &str| Archives {
+            course: None,
+            area: None,
+            deleted: false,
+            shared,
+            filter: filter.into(),
+            order: String::new(),
+        };
+        assert_eq!(filter(&wanted(false, " area = COURSE ")), "area = COURSE");
+        assert_eq!(filter(&wanted(true, "")), "shared_with_me = true");
+        let both = filter(&wanted(true, "area = COURSE OR hold:*"));
+        assert_eq!(both, "shared_with_me = true AND (area = COURSE OR hold:*)");
+        assert!(crate::filter::parse(&both).is_ok());
+    }
+
+    #[test]
+    fn what_is_special_is_told() {
+        let hold = Some(proto::Hold::default());
+        let archive = proto::Archive { hold, shares: vec![proto::Share::default()], ..Default::default() };
+        assert_eq!(standing(&archive), "held, shared");
+        assert_eq!(standing(&proto::Archive::default()), "");
+    }
 }

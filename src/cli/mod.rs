@@ -19,6 +19,7 @@ mod json;
 mod listing;
 mod local;
 mod local_archive;
+mod manage;
 mod names;
 mod output;
 mod paging;
@@ -114,13 +115,19 @@ async fn with_server(server: &Server, command: &Command, output: Output) -> anyh
         Command::Restore(restore) => courses::restore(server, restore, output).await,
         Command::Rollback { job, wait } => courses::rollback(server, job, *wait, output).await,
         Command::Publish { course, archive } => courses::publish(server, course, archive, output).await,
-        Command::Ls { what } => listing::run(server, what.as_ref(), output).await,
+        Command::Ls { what, archives } => listing::run(server, what.as_ref(), archives, output).await,
         Command::Get(get) => archives::get(server, get, output).await,
         Command::Cat { archive, path } => archives::cat(server, archive, path, output).await,
-        Command::Rm { archive } => archives::remove(server, archive, output).await,
-        Command::Undelete { archive } => archives::undelete(server, archive, output).await,
+        Command::Describe { archive, description } => {
+            manage::describe(server, archive, description, output).await
+        }
+        Command::Hold(hold) => manage::hold(server, hold, output).await,
+        Command::Share(share) => manage::share(server, share, output).await,
+        Command::Rm { archive } => manage::remove(server, archive, output).await,
+        Command::Undelete { archive } => manage::undelete(server, archive, output).await,
         Command::Jobs { action } => jobs::run(server, action.as_ref(), output).await,
         Command::Watch { job } => jobs::watch(server, job, output).await,
+        Command::Site(change) => site::site(server, change, output).await,
         Command::Report => site::report(server, output).await,
         Command::Info => site::info(server, output).await,
     }

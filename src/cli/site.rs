@@ -1,6 +1,7 @@
-//! `report` and `info`: what a site takes, and what a server is.
+//! `site`, `report` and `info`: a site, what it takes, and what a server is.
 
-use super::client::Server;
+use super::args::SiteChange;
+use super::client::{Server, request_id};
 use super::output::Output;
 use super::table::{Column, Table};
 use super::words::rows;
@@ -48,6 +49,39 @@ fn saved(storage: &proto::StorageUse) -> String {
     }
     let part = 1.0 - storage.stored_bytes as f64 / storage.logical_bytes as f64;
     format!("{:.0} %", part * 100.0)
+}
+
+/// `site`: shows it, or changes what was given.
+pub async fn site(server: &Server, change: &SiteChange, output: Output) -> anyhow::Result<()> {
+    let fields =
+        [("display_name", &change.name), ("language", &change.language), ("time_zone", &change.time_zone)];
+    let paths: Vec<String> =
+        fields.iter().filter(|(_, value)| value.is_some()).map(|(path, _)| (*path).to_owned()).collect();
+    let site = if paths.is_empty() {
+        let request = proto::GetSiteRequest { name: server.site_name() };
+        server.admin().get_site(request).await?.into_inner().site
+    } else {
+        let site = proto::Site {
+            name: server.site_name(),
+            display_name: change.name.clone().unwrap_or_default(),
+            language: change.language.clone().unwrap_or_default(),
+            time_zone: change.time_zone.clone().unwrap_or_default(),
+            create_time: None,
+        };
+        let update_mask = Some(prost_types::FieldMask { paths });
+        let request = proto::UpdateSiteRequest { site: Some(site), update_mask, request_id: request_id() };
+        server.admin().update_site(request).await?.into_inner().site
+    };
+    let site = site.unwrap_or_default();
+    if output.is_json() {
+        return Ok(output.document(&json::value(&site)?)?);
+    }
+    Ok(output.text(&rows(&[
+        ("site", site.name),
+        ("name", site.display_name),
+        ("language", site.language),
+        ("time zone", site.time_zone),
+    ]))?)
 }
 
 /// `info`.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::assemble::{Download, Range, Source, form_sizes};
 use super::error::Error;
+use super::holds::not_held;
 use super::ingest::Arriving;
 use super::read::MemberReader;
 use super::{Call, Engine, Place};
 use crate::archive::Container;
-use crate::catalog::{self, ArchiveFilter, ArchiveOrigin, ArchiveRow, ArchiveType, Newest};
+use crate::catalog::{self, ArchiveOrigin, ArchiveQuery, ArchiveRow, ArchiveType};
 use crate::course::{Entry, MemberPath, Tree, TreeRef};
 use crate::digest::Sha256;
 use crate::ids::{ArchiveId, ArchiveName, SiteId};
@@ -80,6 +81,8 @@ impl Engine {
             purge_time: None,
             job: job.map(|job| job.job),
             version: 1,
+            description: String::new(),
+            hold: None,
         }
     }
 
@@ -94,22 +97,19 @@ impl Engine {
     /// An archive that may be used: one that is not deleted.
     pub(super) async fn live_archive(&self, name: &ArchiveName) -> Result<ArchiveRow, Error> {
         let row = self.get_archive(name).await?;
-        if row.delete_time.is_some() {
-            return Err(Error::new(Reason::ArchiveDeleted, format!("{name} is deleted")).on(name));
-        }
+        is_live(&row, name)?;
         Ok(row)
     }
 
-    /// Archives, newest first.
+    /// Archives that somebody sees, in the order that was asked for.
     pub async fn list_archives(
         &self,
         site: &SiteId,
-        filter: &ArchiveFilter,
-        after: Option<&Newest<ArchiveId>>,
+        query: &ArchiveQuery,
         limit: u32,
     ) -> Result<Vec<ArchiveRow>, Error> {
         self.site(site).await?;
-        Ok(self.catalog.list_archives(site, filter, after, limit).await?)
+        Ok(self.catalog.list_archives(site, query, limit).await?)
     }
 
     /// Deletes an archive softly. `None`: it was missing and that was allowed.
@@ -135,6 +135,7 @@ impl Engine {
             };
         }
         check_version(version, row.version, name)?;
+        not_held(&row, name)?;
         let now = self.now();
         let purge_time = now.plus(self.rules.grace);
         let event = Event::ArchiveDeleted { archive: name.clone(), purge_time };
@@ -241,8 +242,16 @@ impl Engine {
     }
 }
 
+/// Refuses an archive that is deleted.
+pub(super) fn is_live(row: &ArchiveRow, name: &ArchiveName) -> Result<(), Error> {
+    if row.delete_time.is_some() {
+        return Err(Error::new(Reason::ArchiveDeleted, format!("{name} is deleted")).on(name));
+    }
+    Ok(())
+}
+
 /// The version that an etag stands for must be the present one.
-fn check_version(wanted: Option<i64>, present: i64, name: &impl ToString) -> Result<(), Error> {
+pub(super) fn check_version(wanted: Option<i64>, present: i64, name: &impl ToString) -> Result<(), Error> {
     match wanted {
         Some(wanted) if wanted != present => {
             Err(Error::new(Reason::EtagMismatch, format!("{} changed meanwhile", name.to_string())).on(name))

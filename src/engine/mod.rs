@@ -4,6 +4,7 @@
 //! bytes first, row last; a state change is one guarded statement; a job's result becomes visible in one transaction
 //! that also settles the job under its lease.
 
+mod access;
 mod archives;
 mod assemble;
 mod backup;
@@ -14,6 +15,7 @@ mod derive;
 mod encode;
 mod error;
 mod feed;
+mod holds;
 mod ingest;
 mod intake;
 mod jobs;
@@ -22,6 +24,7 @@ mod plan;
 mod read;
 mod restore;
 mod run;
+mod shares;
 mod sites;
 mod stage;
 mod stored;
@@ -42,6 +45,7 @@ use crate::ids::{SiteId, StorageName};
 use crate::limits::Limits;
 use crate::vault::{Storage, Vault};
 
+pub use access::Seen;
 pub use archives::Inspected;
 pub use assemble::{Download, Outgoing, Range};
 pub use call::{Call, RequestKey};
@@ -53,6 +57,8 @@ pub use ingest::{Arriving, Ingested};
 pub use plan::BackupPlan;
 pub use read::MemberReader;
 pub use run::JobContext;
+pub use shares::{NewShare, Until};
+pub use sites::SiteChange;
 pub use sweep::Swept;
 pub use uploads::{Finished, UploadStream};
 
@@ -68,6 +74,8 @@ pub struct Rules {
     pub storage: StorageName,
     /// Time until a deleted archive may be purged.
     pub grace: Duration,
+    /// Longest time for which an archive can be shared at once.
+    pub longest_share: Duration,
     /// Time until an idle upload session may be removed.
     pub upload_idle: Duration,
     /// Time until a claim on a job or an upload ends without a sign of life.

@@ -1,12 +1,55 @@
 //! Sites.
 
 use super::error::Error;
+use super::holds::check_text;
 use super::{Call, Engine};
 use crate::catalog::{SiteRow, StorageUseRow};
 use crate::ids::SiteId;
 use crate::principal::Principal;
 use crate::reason::Reason;
 use crate::vault::journal::Event;
+
+/// What is to change of a site. What is changed to nothing gets its default.
+#[derive(Clone, Debug, Default)]
+pub struct SiteChange {
+    /// Its name for people. Default: its id.
+    pub display_name: Option<String>,
+    /// Language of its file names. Default: `en`.
+    pub language: Option<String>,
+    /// Time zone of its file names. Default: `UTC`.
+    pub time_zone: Option<String>,
+}
+
+impl SiteChange {
+    /// The site after the change. All that is wrong is told at once.
+    fn applied(&self, mut row: SiteRow) -> Result<SiteRow, Error> {
+        let or =
+            |text: &String, default: &str| if text.is_empty() { default.to_owned() } else { text.clone() };
+        let mut wrong = Vec::new();
+        if let Some(name) = &self.display_name {
+            row.display_name = or(name, row.site.as_str());
+            if let Err(error) = check_text("site.display_name", name, DISPLAY_NAME) {
+                wrong.extend(error.violations);
+            }
+        }
+        if let Some(language) = &self.language {
+            row.language = or(language, "en");
+            if super::backup::language(&row.language).is_none() {
+                wrong.push(("site.language".into(), "must be `en` or `fr`".into()));
+            }
+        }
+        if let Some(zone) = &self.time_zone {
+            row.time_zone = or(zone, "UTC");
+            if row.time_zone.parse::<chrono_tz::Tz>().is_err() {
+                wrong.push(("site.time_zone".into(), "must be an IANA name such as Europe/Paris".into()));
+            }
+        }
+        if wrong.is_empty() { Ok(row) } else { Err(Error::fields(wrong, 0)) }
+    }
+}
+
+/// Most characters of a site's name for people.
+const DISPLAY_NAME: usize = 200;
 
 impl Engine {
     /// Makes a site.
@@ -21,21 +64,19 @@ impl Engine {
         if self.replayed(call).await?.is_some() {
             return self.get_site(site).await;
         }
-        let language = if language.is_empty() { "en" } else { language };
-        let time_zone = if time_zone.is_empty() { "UTC" } else { time_zone };
-        if super::backup::language(language).is_none() {
-            return Err(Error::field("site.language", "must be `en` or `fr`"));
-        }
-        if time_zone.parse::<chrono_tz::Tz>().is_err() {
-            return Err(Error::field("site.time_zone", "must be an IANA name such as Europe/Paris"));
-        }
+        let change = SiteChange {
+            display_name: Some(display_name.to_owned()),
+            language: Some(language.to_owned()),
+            time_zone: Some(time_zone.to_owned()),
+        };
         let row = SiteRow {
             site: site.clone(),
-            display_name: if display_name.is_empty() { site.to_string() } else { display_name.to_owned() },
-            language: language.to_owned(),
-            time_zone: time_zone.to_owned(),
+            display_name: String::new(),
+            language: String::new(),
+            time_zone: String::new(),
             create_time: self.now(),
         };
+        let row = change.applied(row)?;
         let event = Event::SiteCreated {
             site: row.site.clone(),
             display_name: row.display_name.clone(),
@@ -44,6 +85,35 @@ impl Engine {
         };
         let mut tx = self.catalog.begin().await?;
         tx.insert_site(&row).await?;
+        self.put_down(&mut tx, site, call, event).await?;
+        call.record(&mut tx, &format!("sites/{site}"), self).await?;
+        tx.commit().await?;
+        self.flush_journal().await;
+        Ok(row)
+    }
+
+    /// Changes a site. File names that were made already stay.
+    pub async fn update_site(
+        &self,
+        call: &Call,
+        site: &SiteId,
+        change: &SiteChange,
+    ) -> Result<SiteRow, Error> {
+        if self.replayed(call).await?.is_some() {
+            return self.get_site(site).await;
+        }
+        let mut tx = self.catalog.begin().await?;
+        let present = tx.get_site(site).await?;
+        let present =
+            present.ok_or_else(|| Error::not_found(Reason::SiteNotFound, &format!("sites/{site}")))?;
+        let row = change.applied(present)?;
+        let event = Event::SiteUpdated {
+            site: row.site.clone(),
+            display_name: row.display_name.clone(),
+            language: row.language.clone(),
+            time_zone: row.time_zone.clone(),
+        };
+        tx.update_site(&row).await?;
         self.put_down(&mut tx, site, call, event).await?;
         call.record(&mut tx, &format!("sites/{site}"), self).await?;
         tx.commit().await?;

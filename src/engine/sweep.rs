@@ -25,6 +25,8 @@ pub struct Swept {
     pub uploads: u64,
     /// Remembered request ids.
     pub requests: u64,
+    /// Shares of archives that have ended.
+    pub shares: u64,
 }
 
 impl Engine {
@@ -36,8 +38,8 @@ impl Engine {
             tracing::warn!(error = error.chain(), "clearing up is not complete");
         }
         if swept != Swept::default() {
-            let Swept { files, uploads, requests } = swept;
-            tracing::info!(files, uploads, requests, "cleared up");
+            let Swept { files, uploads, requests, shares } = swept;
+            tracing::info!(files, uploads, requests, shares, "cleared up");
         }
         swept
     }
@@ -63,6 +65,7 @@ impl Engine {
         }
         let mut tx = self.catalog.begin().await?;
         swept.requests = tx.forget_requests(now.minus(REMEMBERED)).await?;
+        swept.shares = tx.forget_shares().await?;
         tx.commit().await?;
         Ok(())
     }

@@ -4,8 +4,8 @@ use tonic::{Request, Response, Status};
 
 use super::convert::{self, name};
 use super::paging::Page;
-use super::{auth, call};
-use crate::engine::Engine;
+use super::{auth, call, mask};
+use crate::engine::{Engine, SiteChange};
 use crate::ids::{SiteId, SiteName};
 use crate::principal::Scope;
 use crate::proto::admin_service_server::AdminService;
@@ -59,6 +59,31 @@ impl AdminService for Admin {
         auth::reach(&principal, &site)?;
         let row = self.engine.get_site(&site).await?;
         Ok(Response::new(GetSiteResponse { site: Some(convert::site(&row)) }))
+    }
+
+    async fn update_site(
+        &self,
+        request: Request<UpdateSiteRequest>,
+    ) -> Result<Response<UpdateSiteResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let site = message.site.clone().unwrap_or_default();
+        let SiteName(id) = name("site.name", &site.name)?;
+        auth::reach(&principal, &id)?;
+        let fields = [
+            ("display_name", !site.display_name.is_empty()),
+            ("language", !site.language.is_empty()),
+            ("time_zone", !site.time_zone.is_empty()),
+        ];
+        let [display_name, language, time_zone] = mask::chosen(message.update_mask.as_ref(), fields)?;
+        let change = SiteChange {
+            display_name: display_name.then_some(site.display_name),
+            language: language.then_some(site.language),
+            time_zone: time_zone.then_some(site.time_zone),
+        };
+        let call = call(principal, "UpdateSite", &message.request_id, &message)?;
+        let row = self.engine.once(&call, || self.engine.update_site(&call, &id, &change)).await?;
+        Ok(Response::new(UpdateSiteResponse { site: Some(convert::site(&row)) }))
     }
 
     async fn list_sites(

@@ -1,5 +1,7 @@
 //! BackupService.
 
+use std::time::Duration;
+
 use futures::{StreamExt, stream};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -8,10 +10,11 @@ use super::convert::{self, name};
 use super::intake::{Accepts, Part, Stored, receive};
 use super::outflow::{self, Outflow, range, stream_out};
 use super::paging::Page;
-use super::{auth, call, settings};
+use super::{auth, call, listing, mask, settings};
+use crate::access::Action;
 use crate::backup::BuiltInPreset;
-use crate::catalog::{ArchiveFilter, ArchiveRow, Newest};
-use crate::engine::{Comparable, Engine, Error, MemberReader};
+use crate::catalog::{ArchivePosition, ArchiveRow, Newest};
+use crate::engine::{Comparable, Engine, Error, MemberReader, NewShare, Until};
 use crate::ids::{ArchiveName, CourseName, RevisionName, SiteName};
 use crate::principal::Principal;
 use crate::proto::backup_service_server::BackupService;
@@ -24,25 +27,25 @@ const COMPARISON_BYTES: usize = 2 << 20;
 /// Makes backups and keeps archives.
 pub struct Backup(pub Engine);
 
-/// The archive of a request, if the caller reaches its site and may use its area.
-async fn archive(
+/// The archive of a request, if the caller reaches its site and may do that with it.
+pub(super) async fn archive(
     engine: &Engine,
     principal: &Principal,
     field: &str,
     text: &str,
+    action: Action,
 ) -> Result<ArchiveName, Error> {
     let name: ArchiveName = name(field, text)?;
     auth::reach(principal, &name.site)?;
-    usable(engine, principal, &name).await?;
+    engine.admit(principal, &name, action).await?;
     Ok(name)
 }
 
-/// Refuses an automated backup to whoever is no administrator.
-pub(super) async fn usable(engine: &Engine, principal: &Principal, name: &ArchiveName) -> Result<(), Error> {
-    if principal.is_administrator() {
-        return Ok(());
+impl Backup {
+    /// An archive as a message, with what the caller may see of its shares.
+    async fn told(&self, principal: &Principal, row: ArchiveRow) -> Result<Option<Archive>, Error> {
+        Ok(self.0.seen(principal, vec![row]).await?.first().map(convert::seen))
     }
-    super::intake::admit_area(principal, engine.get_archive(name).await?.area)
 }
 
 /// A page's end in a list that is ordered from the newest.
@@ -110,7 +113,7 @@ impl BackupService for Backup {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let plan = if message.source.contains("/archives/") {
-            let archive = archive(&self.0, &principal, "source", &message.source).await?;
+            let archive = archive(&self.0, &principal, "source", &message.source, Action::Inspect).await?;
             let order = settings::order(message.options, Some(BuiltInPreset::Everything))?;
             self.0.plan_conversion(&archive, order).await?
         } else {
@@ -127,7 +130,7 @@ impl BackupService for Backup {
     ) -> Result<Response<ConvertArchiveResponse>, Status> {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
-        let archive = archive(&self.0, &principal, "name", &message.name).await?;
+        let archive = archive(&self.0, &principal, "name", &message.name, Action::Fetch).await?;
         let area = convert::area("area", message.area)?;
         let call = call(principal, "ConvertArchive", &message.request_id, &message)?;
         let order = settings::order(message.options, Some(BuiltInPreset::Everything))?;
@@ -143,9 +146,9 @@ impl BackupService for Backup {
         request: Request<GetArchiveRequest>,
     ) -> Result<Response<GetArchiveResponse>, Status> {
         let principal = auth::principal(&request)?;
-        let name = archive(&self.0, &principal, "name", &request.into_inner().name).await?;
+        let name = archive(&self.0, &principal, "name", &request.into_inner().name, Action::See).await?;
         let row = self.0.get_archive(&name).await?;
-        Ok(Response::new(GetArchiveResponse { archive: Some(convert::archive(&row)) }))
+        Ok(Response::new(GetArchiveResponse { archive: self.told(&principal, row).await? }))
     }
 
     async fn list_archives(
@@ -156,20 +159,28 @@ impl BackupService for Backup {
         let message = request.into_inner();
         let SiteName(site) = name("parent", &message.parent)?;
         auth::reach(&principal, &site)?;
-        let area = convert::area("area", message.area)?;
-        let list =
-            [&message.parent, &message.course, &message.area.to_string(), &message.show_deleted.to_string()];
-        let page = Page::parse(message.page_size, &message.page_token, &list.map(String::as_str))?;
-        let filter = ArchiveFilter {
-            area,
-            course: super::intake::course_of(&site, "course", &message.course)?,
-            show_deleted: message.show_deleted,
-            without_automated: !principal.is_administrator(),
-        };
-        let mut rows = self.0.list_archives(&site, &filter, newest(&page)?.as_ref(), page.fetch()).await?;
-        let next_page_token = page.cut(&mut rows, |row| newest_key(row.create_time, &row.archive));
-        let archives = rows.iter().map(convert::archive).collect();
+        let (query, page) = listing::query(&principal, &site, &message)?;
+        let mut rows = self.0.list_archives(&site, &query, page.fetch()).await?;
+        let next_page_token = page.cut(&mut rows, |row| listing::position_key(&ArchivePosition::of(row)));
+        let archives = self.0.seen(&principal, rows).await?.iter().map(convert::seen).collect();
         Ok(Response::new(ListArchivesResponse { archives, next_page_token }))
+    }
+
+    async fn update_archive(
+        &self,
+        request: Request<UpdateArchiveRequest>,
+    ) -> Result<Response<UpdateArchiveResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let wanted = message.archive.clone().unwrap_or_default();
+        let name = archive(&self.0, &principal, "archive.name", &wanted.name, Action::Update).await?;
+        let fields = [("description", !wanted.description.is_empty())];
+        let [description] = mask::chosen(message.update_mask.as_ref(), fields)?;
+        let description = description.then_some(wanted.description.as_str());
+        let call = call(principal.clone(), "UpdateArchive", &message.request_id, &message)?;
+        let version = convert::version(&wanted.etag);
+        let row = self.0.once(&call, || self.0.describe_archive(&call, &name, description, version)).await?;
+        Ok(Response::new(UpdateArchiveResponse { archive: self.told(&principal, row).await? }))
     }
 
     async fn delete_archive(
@@ -178,19 +189,23 @@ impl BackupService for Backup {
     ) -> Result<Response<DeleteArchiveResponse>, Status> {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
-        let target: ArchiveName = name("name", &message.name)?;
-        auth::reach(&principal, &target.site)?;
-        match archive(&self.0, &principal, "name", &message.name).await {
-            Err(error) if error.reason == Reason::ArchiveNotFound && message.allow_missing => {}
-            other => drop(other?),
-        }
-        let call = call(principal, "DeleteArchive", &message.request_id, &message)?;
+        let target = match archive(&self.0, &principal, "name", &message.name, Action::Delete).await {
+            Err(error) if error.reason == Reason::ArchiveNotFound && message.allow_missing => {
+                return Ok(Response::new(DeleteArchiveResponse { archive: None }));
+            }
+            target => target?,
+        };
+        let call = call(principal.clone(), "DeleteArchive", &message.request_id, &message)?;
         let version = convert::version(&message.etag);
         let row = self
             .0
             .once(&call, || self.0.delete_archive(&call, &target, version, message.allow_missing))
             .await?;
-        Ok(Response::new(DeleteArchiveResponse { archive: row.as_ref().map(convert::archive) }))
+        let archive = match row {
+            Some(row) => self.told(&principal, row).await?,
+            None => None,
+        };
+        Ok(Response::new(DeleteArchiveResponse { archive }))
     }
 
     async fn undelete_archive(
@@ -199,10 +214,69 @@ impl BackupService for Backup {
     ) -> Result<Response<UndeleteArchiveResponse>, Status> {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
-        let name = archive(&self.0, &principal, "name", &message.name).await?;
-        let call = call(principal, "UndeleteArchive", &message.request_id, &message)?;
+        let name = archive(&self.0, &principal, "name", &message.name, Action::Delete).await?;
+        let call = call(principal.clone(), "UndeleteArchive", &message.request_id, &message)?;
         let row = self.0.once(&call, || self.0.undelete_archive(&call, &name)).await?;
-        Ok(Response::new(UndeleteArchiveResponse { archive: Some(convert::archive(&row)) }))
+        Ok(Response::new(UndeleteArchiveResponse { archive: self.told(&principal, row).await? }))
+    }
+
+    async fn place_hold(
+        &self,
+        request: Request<PlaceHoldRequest>,
+    ) -> Result<Response<PlaceHoldResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let name = archive(&self.0, &principal, "name", &message.name, Action::Hold).await?;
+        let call = call(principal.clone(), "PlaceHold", &message.request_id, &message)?;
+        let version = convert::version(&message.etag);
+        let row = self.0.once(&call, || self.0.place_hold(&call, &name, &message.reason, version)).await?;
+        Ok(Response::new(PlaceHoldResponse { archive: self.told(&principal, row).await? }))
+    }
+
+    async fn release_hold(
+        &self,
+        request: Request<ReleaseHoldRequest>,
+    ) -> Result<Response<ReleaseHoldResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let name = archive(&self.0, &principal, "name", &message.name, Action::Hold).await?;
+        let call = call(principal.clone(), "ReleaseHold", &message.request_id, &message)?;
+        let version = convert::version(&message.etag);
+        let row = self.0.once(&call, || self.0.release_hold(&call, &name, &message.reason, version)).await?;
+        Ok(Response::new(ReleaseHoldResponse { archive: self.told(&principal, row).await? }))
+    }
+
+    async fn share_archive(
+        &self,
+        request: Request<ShareArchiveRequest>,
+    ) -> Result<Response<ShareArchiveResponse>, Status> {
+        use share_archive_request::Expiration;
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let name = archive(&self.0, &principal, "name", &message.name, Action::Share).await?;
+        let until = match &message.expiration {
+            Some(Expiration::ExpireTime(time)) => Until::Time(convert::instant("expire_time", time)?),
+            Some(Expiration::Ttl(ttl)) => Until::After(
+                Duration::try_from(*ttl).map_err(|_| Error::field("ttl", "must lie in the future"))?,
+            ),
+            None => return Err(Error::field("expiration", "is required").into()),
+        };
+        let share = NewShare { principal: message.principal.clone(), until, note: message.note.clone() };
+        let call = call(principal.clone(), "ShareArchive", &message.request_id, &message)?;
+        let row = self.0.once(&call, || self.0.share_archive(&call, &name, &share)).await?;
+        Ok(Response::new(ShareArchiveResponse { archive: self.told(&principal, row).await? }))
+    }
+
+    async fn unshare_archive(
+        &self,
+        request: Request<UnshareArchiveRequest>,
+    ) -> Result<Response<UnshareArchiveResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let name = archive(&self.0, &principal, "name", &message.name, Action::Share).await?;
+        let call = call(principal.clone(), "UnshareArchive", &message.request_id, &message)?;
+        let row = self.0.once(&call, || self.0.unshare_archive(&call, &name, &message.principal)).await?;
+        Ok(Response::new(UnshareArchiveResponse { archive: self.told(&principal, row).await? }))
     }
 
     async fn download_archive(
@@ -212,7 +286,7 @@ impl BackupService for Backup {
         use download_archive_response::Part as Wire;
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
-        let name = archive(&self.0, &principal, "name", &message.name).await?;
+        let name = archive(&self.0, &principal, "name", &message.name, Action::Fetch).await?;
         let container = convert::container("container", message.container)?;
         let range = range(message.offset, message.limit, &message.if_etag)?;
         let download = self.0.download_archive(&name, container, range).await?;
@@ -231,7 +305,7 @@ impl BackupService for Backup {
     ) -> Result<Response<ListArchiveMembersResponse>, Status> {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
-        let name = archive(&self.0, &principal, "parent", &message.parent).await?;
+        let name = archive(&self.0, &principal, "parent", &message.parent, Action::Inspect).await?;
         let list = [message.parent.as_str(), message.path_prefix.as_str()];
         let page = Page::parse(message.page_size, &message.page_token, &list)?;
         let (prefix, limit) = (&message.path_prefix, page.fetch() as usize);
@@ -247,7 +321,7 @@ impl BackupService for Backup {
     ) -> Result<Response<Self::ReadArchiveMemberStream>, Status> {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
-        let name = archive(&self.0, &principal, "name", &message.name).await?;
+        let name = archive(&self.0, &principal, "name", &message.name, Action::Fetch).await?;
         if message.path.is_empty() {
             return Err(Error::field("path", "is required").into());
         }
@@ -260,7 +334,7 @@ impl BackupService for Backup {
         request: Request<InspectArchiveRequest>,
     ) -> Result<Response<InspectArchiveResponse>, Status> {
         let principal = auth::principal(&request)?;
-        let name = archive(&self.0, &principal, "name", &request.into_inner().name).await?;
+        let name = archive(&self.0, &principal, "name", &request.into_inner().name, Action::Inspect).await?;
         let inspected = self.0.inspect_archive(&name).await?;
         Ok(Response::new(InspectArchiveResponse { inspection: Some(convert::inspection(&inspected)) }))
     }
@@ -294,7 +368,7 @@ async fn comparable(
         auth::reach(principal, &revision.course.site)?;
         return Ok(Comparable::Revision(revision));
     }
-    archive(engine, principal, field, text).await.map(Comparable::Archive)
+    archive(engine, principal, field, text, Action::Fetch).await.map(Comparable::Archive)
 }
 
 /// A member's content, decoded as it is sent.

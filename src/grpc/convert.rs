@@ -4,12 +4,12 @@ use prost_types::Timestamp as WireTime;
 
 use crate::archive::Container;
 use crate::catalog::{
-    self, ArchiveOrigin, ArchiveRow, ArchiveType, CourseRow, JobRow, RevisionOrigin, RevisionRow, SiteRow,
-    StorageUseRow, UploadRow, UploadState,
+    self, ArchiveOrigin, ArchiveRow, ArchiveType, CourseRow, JobRow, RevisionOrigin, RevisionRow, ShareRow,
+    SiteRow, StorageUseRow, UploadRow, UploadState,
 };
 use crate::clock::Timestamp;
 use crate::course::Entry;
-use crate::engine::{Error, Inspected};
+use crate::engine::{Error, Inspected, Seen};
 use crate::ids::{ArchiveName, CourseName, InvalidName, JobName, RevisionName, SiteId, UploadName};
 use crate::job::{Area, Finding, JobKind, JobState, Problem, Progress, Severity};
 use crate::moodle::Manifest;
@@ -24,6 +24,14 @@ pub fn time(time: Timestamp) -> WireTime {
 /// A count as the wire has it. Nothing in the service reaches 2^63.
 pub fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A time in a field of a request, to the millisecond.
+pub fn instant(field: &str, time: &WireTime) -> Result<Timestamp, Error> {
+    let nanos = u32::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let millis =
+        nanos.and_then(|nanos| time.seconds.checked_mul(1000)?.checked_add(i64::from(nanos / 1_000_000)));
+    millis.map(Timestamp::from_millis).ok_or_else(|| Error::field(field, "is no time"))
 }
 
 /// A name in a field of a request.
@@ -150,7 +158,22 @@ pub fn version(etag: &str) -> Option<i64> {
     if etag.is_empty() { None } else { Some(etag.trim_matches('"').parse().unwrap_or(-1)) }
 }
 
-/// An archive as a message.
+/// An archive with its shares as a message.
+pub fn seen(seen: &Seen) -> proto::Archive {
+    proto::Archive { shares: seen.shares.iter().map(share).collect(), ..archive(&seen.row) }
+}
+
+fn share(row: &ShareRow) -> proto::Share {
+    proto::Share {
+        principal: row.principal.clone(),
+        expire_time: Some(time(row.expire_time)),
+        note: row.note.clone(),
+        author: row.author.clone(),
+        create_time: Some(time(row.create_time)),
+    }
+}
+
+/// An archive without its shares as a message.
 pub fn archive(row: &ArchiveRow) -> proto::Archive {
     let form = |container: proto::Container, size: Option<u64>, sha256: Option<crate::digest::Sha256>| {
         size.map(|size| proto::ArchiveForm {
@@ -195,9 +218,17 @@ pub fn archive(row: &ArchiveRow) -> proto::Archive {
         create_time: Some(time(row.create_time)),
         update_time: Some(time(row.update_time)),
         delete_time: row.delete_time.map(time),
-        purge_time: row.purge_time.map(time),
+        purge_time: row.purge_time.filter(|_| row.hold.is_none()).map(time),
         job: text(row.job.as_ref().map(|job| job_name(&row.site, job))),
         etag: etag(row.version),
+        size_bytes: count(row.size_bytes()),
+        description: row.description.clone(),
+        hold: row.hold.as_ref().map(|hold| proto::Hold {
+            reason: hold.reason.clone(),
+            principal: hold.principal.clone(),
+            create_time: Some(time(hold.create_time)),
+        }),
+        shares: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ use super::convert::{self, name, optional_name};
 use super::outflow::{self, Outflow, range, stream_out};
 use super::paging::Page;
 use super::{auth, call};
+use crate::access::Action;
 use crate::archive::Container;
 use crate::engine::{Engine, Error};
 use crate::ids::{ArchiveName, CourseName, RevisionName, SiteName};
@@ -110,7 +111,7 @@ impl CourseService for Course {
         if archive.site != course.site {
             return Err(Error::field("archive", "must be of the course's site").into());
         }
-        super::backup::usable(&self.0, &principal, &archive).await?;
+        self.0.admit(&principal, &archive, Action::Restore).await?;
         let expected: Option<RevisionName> = optional_name("expected_parent", &message.expected_parent)?;
         if expected.as_ref().is_some_and(|revision| revision.course != course) {
             return Err(Error::field("expected_parent", "must be a revision of the course").into());

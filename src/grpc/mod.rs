@@ -10,6 +10,8 @@ mod backup;
 mod course;
 mod intake;
 mod jobs;
+mod listing;
+mod mask;
 mod outflow;
 mod paging;
 mod permissions;

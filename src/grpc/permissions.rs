@@ -33,7 +33,11 @@ pub fn permission(path: &str) -> Option<Permission> {
         | "BackupService/ListArchives"
         | "BackupService/ListArchiveMembers"
         | "BackupService/InspectArchive" => any("coursevault/archive:view"),
-        "BackupService/DeleteArchive" | "BackupService/UndeleteArchive" => any("moodle/restore:managefiles"),
+        "BackupService/UpdateArchive" | "BackupService/DeleteArchive" | "BackupService/UndeleteArchive" => {
+            any("moodle/restore:managefiles")
+        }
+        "BackupService/PlaceHold" | "BackupService/ReleaseHold" => any("coursevault/archive:hold"),
+        "BackupService/ShareArchive" | "BackupService/UnshareArchive" => any("coursevault/archive:share"),
         "BackupService/DownloadArchive"
         | "BackupService/ReadArchiveMember"
         | "BackupService/CompareArchives" => any("moodle/backup:downloadfile"),
@@ -50,7 +54,7 @@ pub fn permission(path: &str) -> Option<Permission> {
             any("coursevault/job:view")
         }
         "JobService/CancelJob" | "JobService/RetryJob" => any("coursevault/job:manage"),
-        "AdminService/CreateSite" => administrators("moodle/site:config"),
+        "AdminService/CreateSite" | "AdminService/UpdateSite" => administrators("moodle/site:config"),
         "AdminService/GetSite"
         | "AdminService/ListSites"
         | "AdminService/GetServerInfo"

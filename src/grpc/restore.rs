@@ -5,8 +5,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::convert::{self, name, optional_name};
 use super::intake::{Accepts, Part, Stored, receive};
 use super::{auth, backup, call};
+use crate::access::Action;
 use crate::engine::{Engine, Error, Inspected};
-use crate::ids::{ArchiveName, JobName};
+use crate::ids::JobName;
 use crate::job::Area;
 use crate::proto::restore_service_server::RestoreService;
 use crate::proto::*;
@@ -45,9 +46,8 @@ impl RestoreService for Restore {
     ) -> Result<Response<CreateRestoreResponse>, Status> {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
-        let archive: ArchiveName = name("archive", &message.archive)?;
-        auth::reach(&principal, &archive.site)?;
-        backup::usable(&self.0, &principal, &archive).await?;
+        let archive =
+            backup::archive(&self.0, &principal, "archive", &message.archive, Action::Restore).await?;
         let course = match &message.target {
             Some(create_restore_request::Target::NewCourse(new)) => {
                 optional_name("new_course.course_id", &new.course_id)?

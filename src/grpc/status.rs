@@ -34,9 +34,12 @@ pub fn code(reason: Reason) -> Code {
         CredentialsMissing | CredentialsInvalid => Code::Unauthenticated,
         PermissionDenied => Code::PermissionDenied,
         SiteNotFound | CourseNotFound | RevisionNotFound | ArchiveNotFound | MemberNotFound
-        | UploadNotFound | JobNotFound => Code::NotFound,
+        | UploadNotFound | JobNotFound | ArchiveNotShared => Code::NotFound,
         SiteExists | CourseExists | ArchiveNotDeleted => Code::AlreadyExists,
         ArchiveDeleted
+        | ArchiveHeld
+        | ArchiveNotHeld
+        | LimitShares
         | ArchiveTypeUnsupported
         | CourseDeleted
         | CourseEmpty

@@ -75,6 +75,17 @@ pub enum Event {
         /// Time zone of its file names, an IANA name.
         time_zone: String,
     },
+    /// A site was changed: this is what it is from then on.
+    SiteUpdated {
+        /// The site.
+        site: SiteId,
+        /// Its name for people.
+        display_name: String,
+        /// Language of its file names.
+        language: String,
+        /// Time zone of its file names, an IANA name.
+        time_zone: String,
+    },
     /// A course was made.
     CourseCreated {
         /// The course.
@@ -96,6 +107,45 @@ pub enum Event {
     ArchiveUndeleted {
         /// The archive.
         archive: ArchiveName,
+    },
+    /// People wrote something else about an archive.
+    ArchiveDescribed {
+        /// The archive.
+        archive: ArchiveName,
+        /// What they wrote; may be empty.
+        description: String,
+    },
+    /// An archive is held by the event's principal: neither deleted nor purged, and it never expires.
+    ArchiveHeld {
+        /// The archive.
+        archive: ArchiveName,
+        /// Why.
+        reason: String,
+    },
+    /// The hold on an archive was released.
+    ArchiveReleased {
+        /// The archive.
+        archive: ArchiveName,
+        /// Why.
+        reason: String,
+    },
+    /// An archive is made available to somebody by the event's principal, instead of what was said of those two before.
+    ArchiveShared {
+        /// The archive.
+        archive: ArchiveName,
+        /// To whom.
+        with: String,
+        /// Until then.
+        expire_time: Timestamp,
+        /// A word to them; may be empty.
+        note: String,
+    },
+    /// An archive is not made available to somebody any more.
+    ArchiveUnshared {
+        /// The archive.
+        archive: ArchiveName,
+        /// To whom it was.
+        with: String,
     },
     /// An archive is purged: written before its row and its bytes go, so that it never comes back.
     ArchivePurged {
@@ -209,8 +259,24 @@ mod tests {
             Event::CourseCreated { course: course.clone() },
             Event::ArchiveDeleted { archive: archive.clone(), purge_time },
             Event::ArchiveUndeleted { archive: archive.clone() },
-            Event::ArchivePurged { archive },
+            Event::ArchivePurged { archive: archive.clone() },
             Event::CourseDeleted { course },
+            Event::SiteUpdated {
+                site: site(),
+                display_name: "École".into(),
+                language: "en".into(),
+                time_zone: "UTC".into(),
+            },
+            Event::ArchiveDescribed { archive: archive.clone(), description: "before the exam".into() },
+            Event::ArchiveHeld { archive: archive.clone(), reason: "an appeal".into() },
+            Event::ArchiveReleased { archive: archive.clone(), reason: "it is decided".into() },
+            Event::ArchiveShared {
+                archive: archive.clone(),
+                with: "lms".into(),
+                expire_time: purge_time,
+                note: "as you asked".into(),
+            },
+            Event::ArchiveUnshared { archive, with: "lms".into() },
         ]
         .into_iter()
         .zip(0..)

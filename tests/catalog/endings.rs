@@ -56,13 +56,8 @@ pub async fn cancelled_jobs_cannot_succeed(ground: &Ground) -> anyhow::Result<()
     let refused = tx.succeed_job(site, &job, token, &JobResult::default()).await;
     assert_eq!(refused, Err(CatalogError::Cancelled { job: job.clone() }));
     drop(tx);
-    ensure!(
-        ground
-            .catalog
-            .list_archives(site, &coursevault::catalog::ArchiveFilter::default(), None, 1)
-            .await?
-            .is_empty()
-    );
+    let all = coursevault::catalog::ArchiveQuery::all(coursevault::principal::Principal::local());
+    ensure!(ground.catalog.list_archives(site, &all, 1).await?.is_empty());
     let mut tx = ground.catalog.begin().await?;
     let trouble = problem(Reason::Internal);
     assert_eq!(

@@ -132,6 +132,8 @@ impl Ground {
             purge_time: None,
             job: None,
             version: 1,
+            description: String::new(),
+            hold: None,
         }
     }
 

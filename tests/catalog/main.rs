@@ -1,7 +1,9 @@
 //! The catalog on both databases: every case is a plain async function, and runs on SQLite and on PostgreSQL.
 
+mod archives;
 mod claims;
 mod contents;
+mod decisions;
 mod endings;
 mod ground;
 mod resources;
@@ -36,9 +38,14 @@ macro_rules! on_both {
 
 on_both! {
     resources:
-        sites_are_made_once, courses_page_by_id, live_revision_is_guarded, archives_page_without_gaps_or_doubles,
+        sites_are_made_once, courses_page_by_id, live_revision_is_guarded, sites_are_changed,
         archives_are_deleted_and_undeleted_by_version, form_digests_never_change, requests_are_remembered_once,
         outbox_keeps_order_until_flushed, nothing_is_true_before_commit;
+    archives:
+        archives_page_without_gaps_or_doubles, every_order_pages_without_gaps_or_doubles,
+        filters_mean_the_same_as_in_memory, viewers_see_what_the_table_says, texts_are_bound_and_mind_case;
+    decisions:
+        holds_keep_archives, descriptions_are_guarded, shares_end_by_the_clock, sharing_waits_for_its_turn;
     claims:
         many_workers_take_each_job_once, urgent_jobs_first_then_the_idle_site, jobs_wait_until_due,
         expired_leases_are_taken_over, exclusive_jobs_run_alone, exclusive_jobs_never_overlap_under_contention,

@@ -113,6 +113,63 @@ async fn every_call(app: TestApp) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn repeated_decisions_have_one_effect_on_sqlite() -> Result<()> {
+    Box::pin(every_decision(TestApp::start().await?)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repeated_decisions_have_one_effect_on_postgres() -> Result<()> {
+    Box::pin(every_decision(TestApp::on_postgres().await?)).await
+}
+
+async fn every_decision(app: TestApp) -> Result<()> {
+    let archive = app.upload(&fixture("gen_xs-nu.mbz")?).await?.name;
+    let update = UpdateArchiveRequest {
+        archive: Some(Archive { name: archive.clone(), description: "one".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let altered = |r: &mut UpdateArchiveRequest| r.update_mask = Some(prost_types::FieldMask::default());
+    let updated = repeated!(app, backups.update_archive, update.clone(), altered);
+    ensure!(updated.archive.context("an archive")?.description == "one");
+
+    let share = ShareArchiveRequest {
+        name: archive.clone(),
+        principal: "lms".into(),
+        expiration: Some(share_archive_request::Expiration::Ttl(prost_types::Duration {
+            seconds: 3600,
+            nanos: 0,
+        })),
+        ..Default::default()
+    };
+    let altered = |r: &mut ShareArchiveRequest| r.principal = "cms".into();
+    let shared = repeated!(app, backups.share_archive, share.clone(), altered).archive.context("one")?;
+    ensure!(shared.shares.len() == 1, "{shared:?}");
+    let unshare =
+        UnshareArchiveRequest { name: archive.clone(), principal: "lms".into(), ..Default::default() };
+    let altered = |r: &mut UnshareArchiveRequest| r.principal = "cms".into();
+    repeated!(app, backups.unshare_archive, unshare.clone(), altered);
+
+    let hold = PlaceHoldRequest { name: archive.clone(), reason: "an appeal".into(), ..Default::default() };
+    let altered = |r: &mut PlaceHoldRequest| r.reason = "another".into();
+    let held = repeated!(app, backups.place_hold, hold.clone(), altered).archive.context("an archive")?;
+    let release = ReleaseHoldRequest {
+        name: archive.clone(),
+        etag: held.etag.clone(),
+        reason: "it is decided".into(),
+        ..Default::default()
+    };
+    let altered = |r: &mut ReleaseHoldRequest| r.reason = "another".into();
+    repeated!(app, backups.release_hold, release.clone(), altered);
+    ensure!(app.archive(&archive).await?.hold.is_none());
+
+    let changed = Site { name: MAIN.into(), language: "fr".into(), ..Default::default() };
+    let change = UpdateSiteRequest { site: Some(changed), ..Default::default() };
+    let altered = |r: &mut UpdateSiteRequest| r.update_mask = Some(prost_types::FieldMask::default());
+    repeated!(app, admin.update_site, change.clone(), altered);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cancelling_and_retrying_twice_is_once() -> Result<()> {
     let app = TestApp::without_worker().await?;
     let archive = app.upload(&fixture("gen_xs-nu.mbz")?).await?.name;
@@ -170,8 +227,10 @@ async fn a_repeated_one_call_upload_is_one_archive() -> Result<()> {
 
 #[test]
 fn protos_keep_their_conventions() -> Result<()> {
-    const MUTATORS: [&str; 8] =
-        ["Create", "Start", "Delete", "Undelete", "Publish", "Cancel", "Retry", "Rollback"];
+    const MUTATORS: [&str; 13] = [
+        "Create", "Update", "Start", "Delete", "Undelete", "Publish", "Cancel", "Retry", "Rollback", "Place",
+        "Release", "Share", "Unshare",
+    ];
     let set = prost_types::FileDescriptorSet::decode(DESCRIPTOR_SET)?;
     let files: Vec<_> = set.file.iter().filter(|file| file.package() == "coursevault.v1").collect();
     let fields = |message: &str| -> Result<BTreeSet<String>> {
@@ -202,6 +261,6 @@ fn protos_keep_their_conventions() -> Result<()> {
         let zero = choice.value.first().context("a value")?;
         ensure!(zero.number() == 0 && zero.name().ends_with("_UNSPECIFIED"), "{}", choice.name());
     }
-    ensure!((lists, mutators) == (6, 10) && enums >= 8, "{lists} lists, {mutators} mutators, {enums} enums");
+    ensure!((lists, mutators) == (6, 16) && enums >= 8, "{lists} lists, {mutators} mutators, {enums} enums");
     Ok(())
 }

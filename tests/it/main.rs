@@ -10,12 +10,14 @@ mod postgres;
 mod s3_server;
 
 mod access;
+mod areas;
 mod compare;
 mod crash;
 mod errors;
 mod faults;
 mod idempotency;
 mod jobs;
+mod listing;
 mod main_job;
 mod refused_uploads;
 mod settings;
