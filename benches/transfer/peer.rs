@@ -81,6 +81,11 @@ refused! {
     convert_archive: ConvertArchiveRequest -> ConvertArchiveResponse;
     get_archive: GetArchiveRequest -> GetArchiveResponse;
     list_archives: ListArchivesRequest -> ListArchivesResponse;
+    update_archive: UpdateArchiveRequest -> UpdateArchiveResponse;
+    place_hold: PlaceHoldRequest -> PlaceHoldResponse;
+    release_hold: ReleaseHoldRequest -> ReleaseHoldResponse;
+    share_archive: ShareArchiveRequest -> ShareArchiveResponse;
+    unshare_archive: UnshareArchiveRequest -> UnshareArchiveResponse;
     delete_archive: DeleteArchiveRequest -> DeleteArchiveResponse;
     undelete_archive: UndeleteArchiveRequest -> UndeleteArchiveResponse;
     list_archive_members: ListArchiveMembersRequest -> ListArchiveMembersResponse;

@@ -90,6 +90,8 @@ pub struct JobFilter {
     pub kind: Option<JobKind>,
     /// Only those on this course.
     pub course: Option<CourseId>,
+    /// Without those that read an upload of somebody else than this principal.
+    pub without_uploads_but_of: Option<String>,
 }
 
 /// The columns of a job, for all statements that read one; a macro, because `concat!` takes literals only.
@@ -191,6 +193,7 @@ impl Catalog {
                  AND ($2 IS NULL OR state = $2)
                  AND ($3 IS NULL OR kind = $3)
                  AND ($4 IS NULL OR course = $4)
+                 AND ($8 IS NULL OR requester = $8 OR kind <> 'INGEST')
                  -- the keyset: strictly after the last row of the page before
                  AND ($5 IS NULL OR create_ms < $5 OR (create_ms = $5 AND job < $6))
              ORDER BY create_ms DESC, job DESC
@@ -202,7 +205,8 @@ impl Catalog {
         .bind(sql::opt_text(filter.course.as_ref()))
         .bind(sql::opt_millis(after.map(|after| after.create_time)))
         .bind(sql::opt_text(after.map(|after| &after.id)))
-        .bind(i64::from(limit));
+        .bind(i64::from(limit))
+        .bind(filter.without_uploads_but_of.clone());
         sql::all(&mut *self.read().await?, query).await
     }
 

@@ -232,15 +232,19 @@ async fn database_now(conn: &mut AnyConnection, statement: &'static str) -> Resu
     sql::Cells::new(rows.first().ok_or(missing)?, "clock", &[]).time("now_ms")
 }
 
-async fn migrate(pool: &AnyPool) -> Result<(), CatalogError> {
-    let migration = |version, name: &'static str, text: &'static str| {
+/// The schema's steps, in their order.
+fn migrations() -> Vec<Migration> {
+    let step = |version, name: &'static str, text: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
     };
-    let all = vec![
-        migration(1, "init", include_str!("migrations/0001_init.sql")),
-        migration(2, "shares and holds", include_str!("migrations/0002_shares_holds.sql")),
-    ];
-    Migrator::with_migrations(all).run(pool).await.map_err(|error| match error {
+    vec![
+        step(1, "init", include_str!("migrations/0001_init.sql")),
+        step(2, "shares and holds", include_str!("migrations/0002_shares_holds.sql")),
+    ]
+}
+
+async fn migrate(pool: &AnyPool) -> Result<(), CatalogError> {
+    Migrator::with_migrations(migrations()).run(pool).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(error) => CatalogError::driver(&error),
         other => CatalogError::Driver { what: format!("schema: {other}") },
     })
@@ -284,6 +288,29 @@ mod tests {
         assert_eq!(sqlite_url("///a.db").as_deref(), Ok("sqlite:///a.db?mode=rwc"));
         assert!(sqlite_url("").is_err());
         assert!(sqlite_url(":memory:").is_err());
+    }
+
+    #[tokio::test]
+    async fn archives_of_the_first_schema_get_what_the_second_adds() -> Result<(), CatalogError> {
+        sqlx::any::install_default_drivers();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.db").display().to_string();
+        let pool = sqlite_pool(&sqlite_url(&path)?, 1, SQLITE_WRITER).await?;
+        Migrator::with_migrations(migrations()[..1].to_vec()).run(&pool).await.unwrap();
+        let insert = "INSERT INTO sites VALUES ('main', 'Main', 'en', 'UTC', 0);
+            INSERT INTO archives VALUES ('main', '0197b2a0-0000-7000-8000-000000000000', 'primary', 'COURSE', NULL,
+                'local', 'a.mbz', 'UPLOAD', 'COURSE', 'TAR_GZ',
+                'af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262', 1, 1, 1, 7, NULL, 8, NULL, 9, NULL,
+                '', '', NULL, 0, 0, '[]', 0, 0, NULL, NULL, NULL, 1)";
+        sqlx::raw_sql(insert).execute(&pool).await?;
+        pool.close().await;
+        let config = CatalogConfig { url: format!("sqlite:{path}").into(), max_connections: 2 };
+        let catalog = Catalog::open(&config, CatalogClock::Database).await?;
+        let mut query = ArchiveQuery::all(crate::principal::Principal::local());
+        query.filter = crate::filter::parse("size_bytes = 9 AND NOT hold:* AND description = ''").unwrap();
+        let rows = catalog.list_archives(&"main".parse().unwrap(), &query, 9).await?;
+        assert_eq!(rows.iter().map(ArchiveRow::size_bytes).collect::<Vec<_>>(), [9]);
+        Ok(())
     }
 
     #[tokio::test]

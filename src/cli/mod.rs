@@ -6,6 +6,7 @@
 
 mod archives;
 mod args;
+mod args_manage;
 mod choices;
 mod client;
 mod compare;

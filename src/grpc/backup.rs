@@ -345,10 +345,15 @@ impl BackupService for Backup {
     ) -> Result<Response<CompareArchivesResponse>, Status> {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
-        let a = comparable(&self.0, &principal, "a", &message.a).await?;
-        let b = comparable(&self.0, &principal, "b", &message.b).await?;
+        let a = comparable(&principal, "a", &message.a)?;
+        let b = comparable(&principal, "b", &message.b)?;
         if a.site() != b.site() {
             return Err(Error::field("b", "must be of the same site as a").into());
+        }
+        for side in [&a, &b] {
+            if let Comparable::Archive(name) = side {
+                self.0.admit(&principal, name, Action::Fetch).await?;
+            }
         }
         let options = comparison::options(&message, self.0.limits())?;
         let report = self.0.compare_archives(&a, &b, options).await?;
@@ -357,18 +362,14 @@ impl BackupService for Backup {
     }
 }
 
-/// What is to be compared, if the caller may download it.
-async fn comparable(
-    engine: &Engine,
-    principal: &Principal,
-    field: &str,
-    text: &str,
-) -> Result<Comparable, Error> {
-    if let Ok(revision) = text.parse::<RevisionName>() {
-        auth::reach(principal, &revision.course.site)?;
-        return Ok(Comparable::Revision(revision));
-    }
-    archive(engine, principal, field, text, Action::Fetch).await.map(Comparable::Archive)
+/// What is to be compared, if the caller reaches its site.
+fn comparable(principal: &Principal, field: &str, text: &str) -> Result<Comparable, Error> {
+    let what = match text.parse::<RevisionName>() {
+        Ok(revision) => Comparable::Revision(revision),
+        Err(_) => Comparable::Archive(name(field, text)?),
+    };
+    auth::reach(principal, what.site())?;
+    Ok(what)
 }
 
 /// A member's content, decoded as it is sent.

@@ -10,11 +10,14 @@ use super::convert::{self, name};
 use super::outflow::Outflow;
 use super::paging::Page;
 use super::{auth, call};
-use crate::catalog::JobFilter;
-use crate::engine::Engine;
+use crate::catalog::{JobFilter, JobRow};
+use crate::engine::{Engine, Error};
 use crate::ids::{JobName, SiteName};
+use crate::job::JobKind;
+use crate::principal::Principal;
 use crate::proto::job_service_server::JobService;
 use crate::proto::*;
+use crate::reason::Reason;
 
 /// Longest wait of WaitJob.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -22,12 +25,42 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Work in the background.
 pub struct Jobs(pub Engine);
 
-/// The job of a request, if the caller reaches its site.
-fn job_name<T>(request: &Request<T>, text: &str) -> Result<JobName, Status> {
-    let principal = auth::principal(request)?;
-    let name: JobName = name("name", text)?;
-    auth::reach(&principal, &name.site)?;
-    Ok(name)
+/// Whether a job is the caller's business as a whole.
+fn is_own(principal: &Principal, row: &JobRow) -> bool {
+    principal.is_administrator() || row.requester == principal.name
+}
+
+/// A job as a message for somebody. Of others' jobs it tells what goes on with which course, and nothing of the archives and
+/// uploads concerned, for those may be somebody's own.
+fn told(principal: &Principal, row: &JobRow) -> Job {
+    let mut job = convert::job(row);
+    if !is_own(principal, row) {
+        job.source.clear();
+        if let Some(problem) = &mut job.problem {
+            problem.message.clear();
+            problem.metadata.clear();
+        }
+        if let Some(result) = &mut job.result {
+            result.archive.clear();
+            result.findings.clear();
+        }
+    }
+    job
+}
+
+impl Jobs {
+    /// Who asks, and the job of the request if they reach its site. The reading of somebody else's upload looks like a job that
+    /// does not exist.
+    async fn job<T>(&self, request: &Request<T>, text: &str) -> Result<(Principal, JobName), Error> {
+        let principal = auth::principal(request)?;
+        let name: JobName = name("name", text)?;
+        auth::reach(&principal, &name.site)?;
+        let row = self.0.get_job(&name).await?;
+        if row.payload.kind() == JobKind::Ingest && !is_own(&principal, &row) {
+            return Err(Error::not_found(Reason::JobNotFound, &name));
+        }
+        Ok((principal, name))
+    }
 }
 
 #[tonic::async_trait]
@@ -35,9 +68,9 @@ impl JobService for Jobs {
     type WatchJobStream = Outflow<WatchJobResponse>;
 
     async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<GetJobResponse>, Status> {
-        let name = job_name(&request, &request.get_ref().name)?;
+        let (principal, name) = self.job(&request, &request.get_ref().name).await?;
         let row = self.0.get_job(&name).await?;
-        Ok(Response::new(GetJobResponse { job: Some(convert::job(&row)) }))
+        Ok(Response::new(GetJobResponse { job: Some(told(&principal, &row)) }))
     }
 
     async fn list_jobs(
@@ -54,36 +87,37 @@ impl JobService for Jobs {
             state: convert::job_state("state", message.state)?,
             kind: convert::job_kind("kind", message.kind)?,
             course: super::intake::course_of(&site, "course", &message.course)?,
+            without_uploads_but_of: (!principal.is_administrator()).then(|| principal.name.clone()),
         };
         let mut rows = self.0.list_jobs(&site, &filter, newest(&page)?.as_ref(), page.fetch()).await?;
         let next_page_token = page.cut(&mut rows, |row| newest_key(row.create_time, &row.job));
-        let jobs = rows.iter().map(convert::job).collect();
+        let jobs = rows.iter().map(|row| told(&principal, row)).collect();
         Ok(Response::new(ListJobsResponse { jobs, next_page_token }))
     }
 
     async fn wait_job(&self, request: Request<WaitJobRequest>) -> Result<Response<WaitJobResponse>, Status> {
-        let name = job_name(&request, &request.get_ref().name)?;
+        let (principal, name) = self.job(&request, &request.get_ref().name).await?;
         let wait = match request.into_inner().timeout {
             // A negative duration is no time to wait.
             Some(timeout) => Duration::try_from(timeout).unwrap_or_default().min(MAX_WAIT),
             None => MAX_WAIT,
         };
         let row = self.0.wait_job(&name, wait).await?;
-        Ok(Response::new(WaitJobResponse { job: Some(convert::job(&row)) }))
+        Ok(Response::new(WaitJobResponse { job: Some(told(&principal, &row)) }))
     }
 
     async fn watch_job(
         &self,
         request: Request<WatchJobRequest>,
     ) -> Result<Response<Self::WatchJobStream>, Status> {
-        let name = job_name(&request, &request.get_ref().name)?;
-        self.0.get_job(&name).await?;
-        let states = stream::try_unfold(Some(self.0.watch_job(&name)), |watch| async move {
-            let Some(mut watch) = watch else { return Ok(None) };
-            let row = watch.next().await?;
-            let message = WatchJobResponse { job: Some(convert::job(&row)) };
-            Ok(Some((message, (!row.state.is_ended()).then_some(watch))))
-        });
+        let (principal, name) = self.job(&request, &request.get_ref().name).await?;
+        let states =
+            stream::try_unfold((principal, Some(self.0.watch_job(&name))), |(principal, watch)| async move {
+                let Some(mut watch) = watch else { return Ok(None) };
+                let row = watch.next().await?;
+                let message = WatchJobResponse { job: Some(told(&principal, &row)) };
+                Ok(Some((message, (principal, (!row.state.is_ended()).then_some(watch)))))
+            });
         Ok(Response::new(Box::pin(states)))
     }
 
@@ -91,23 +125,21 @@ impl JobService for Jobs {
         &self,
         request: Request<CancelJobRequest>,
     ) -> Result<Response<CancelJobResponse>, Status> {
-        let name = job_name(&request, &request.get_ref().name)?;
-        let principal = auth::principal(&request)?;
+        let (principal, name) = self.job(&request, &request.get_ref().name).await?;
         let message = request.into_inner();
-        let call = call(principal, "CancelJob", &message.request_id, &message)?;
+        let call = call(principal.clone(), "CancelJob", &message.request_id, &message)?;
         let row = self.0.once(&call, || self.0.cancel_job(&call, &name)).await?;
-        Ok(Response::new(CancelJobResponse { job: Some(convert::job(&row)) }))
+        Ok(Response::new(CancelJobResponse { job: Some(told(&principal, &row)) }))
     }
 
     async fn retry_job(
         &self,
         request: Request<RetryJobRequest>,
     ) -> Result<Response<RetryJobResponse>, Status> {
-        let name = job_name(&request, &request.get_ref().name)?;
-        let principal = auth::principal(&request)?;
+        let (principal, name) = self.job(&request, &request.get_ref().name).await?;
         let message = request.into_inner();
-        let call = call(principal, "RetryJob", &message.request_id, &message)?;
+        let call = call(principal.clone(), "RetryJob", &message.request_id, &message)?;
         let row = self.0.once(&call, || self.0.retry_job(&call, &name)).await?;
-        Ok(Response::new(RetryJobResponse { job: Some(convert::job(&row)) }))
+        Ok(Response::new(RetryJobResponse { job: Some(told(&principal, &row)) }))
     }
 }

@@ -11,8 +11,10 @@ mod s3_server;
 
 mod access;
 mod areas;
+mod command_line;
 mod compare;
 mod crash;
+mod decisions;
 mod errors;
 mod faults;
 mod idempotency;

@@ -1,0 +1,74 @@
+//! Arguments of the commands that list and manage archives and sites.
+
+use super::args::Area;
+
+/// Which archives `ls` lists.
+#[derive(Debug, clap::Args)]
+pub struct Archives {
+    /// Only those of this course.
+    #[arg(long, value_name = "ID")]
+    pub course: Option<String>,
+    /// Only those in this area.
+    #[arg(long, value_enum)]
+    pub area: Option<Area>,
+    /// Deleted ones too.
+    #[arg(long)]
+    pub deleted: bool,
+    /// Only those that others made available to you.
+    #[arg(long)]
+    pub shared: bool,
+    /// Only those for which this holds, such as 'size_bytes > 1000000 AND (area = COURSE OR file_name : "-nu")'.
+    #[arg(long, value_name = "FILTER", default_value = "")]
+    pub filter: String,
+    /// Their order: create_time, size_bytes, name, each with ` desc` if wanted. Default: newest first.
+    #[arg(long, value_name = "ORDER", default_value = "")]
+    pub order: String,
+}
+
+/// Arguments of `hold`.
+#[derive(Debug, clap::Args)]
+pub struct Hold {
+    /// The archive.
+    pub archive: String,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Release the hold.
+    #[arg(long)]
+    pub release: bool,
+}
+
+/// Arguments of `share`.
+#[derive(Debug, clap::Args)]
+pub struct Share {
+    /// The archive.
+    pub archive: String,
+    /// To whom.
+    pub principal: String,
+    /// For so many days.
+    #[arg(long, value_name = "N", default_value_t = 7, conflicts_with_all = ["until", "end"])]
+    pub days: u32,
+    /// Until then: a time such as 2026-01-31T00:00:00Z.
+    #[arg(long, value_name = "TIME", conflicts_with = "end")]
+    pub until: Option<String>,
+    /// A word to them.
+    #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "end")]
+    pub note: String,
+    /// End it at once.
+    #[arg(long)]
+    pub end: bool,
+}
+
+/// Arguments of `site`. Without any it is shown.
+#[derive(Debug, clap::Args)]
+pub struct SiteChange {
+    /// Its name for people.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Language of the file names made from now on: en or fr.
+    #[arg(long, value_name = "LANGUAGE")]
+    pub language: Option<String>,
+    /// Time zone of the file names made from now on, such as Europe/Paris.
+    #[arg(long, value_name = "ZONE")]
+    pub time_zone: Option<String>,
+}

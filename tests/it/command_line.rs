@@ -1,0 +1,74 @@
+//! The command line as people and scripts run it: the real binary against a real server.
+
+use std::process::Output;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::app::TestApp;
+use crate::client::*;
+
+/// Runs the binary with some arguments and `--json`.
+async fn run(app: &TestApp, arguments: &[&str]) -> Result<Output> {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_coursevault"));
+    command.args(arguments).args(["--json", "--server", &app.url]).env_remove("COURSEVAULT_TOKEN");
+    Ok(tokio::task::spawn_blocking(move || command.output()).await??)
+}
+
+/// The document that the binary prints when all goes well.
+async fn document(app: &TestApp, arguments: &[&str]) -> Result<Value> {
+    let output = run(app, arguments).await?;
+    ensure!(output.status.success(), "{arguments:?}: {output:?}");
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{arguments:?}: {output:?}"))
+}
+
+/// The reason with which the server refuses.
+async fn refusal(app: &TestApp, arguments: &[&str]) -> Result<String> {
+    let output = run(app, arguments).await?;
+    ensure!(output.status.code() == Some(2) && output.stdout.is_empty(), "{arguments:?}: {output:?}");
+    let error: Value = serde_json::from_slice(&output.stderr)?;
+    Ok(error["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archives_are_managed_on_the_command_line() -> Result<()> {
+    let app = TestApp::start().await?;
+    let name = app.upload(&fixture("gen_xs-nu.mbz")?).await?.name;
+    let other = app.send(upload(header("other.mbz"), &fixture("rich101-section3.mbz")?)).await?.name;
+    let (id, count) = (name.rsplit('/').next().context("an id")?, |document: &Value| {
+        document["archives"].as_array().map_or(0, Vec::len)
+    });
+
+    let described = document(&app, &["describe", id, "before the exam"]).await?;
+    assert_eq!(described["description"], "before the exam");
+    let held = document(&app, &["hold", id, "--reason", "an appeal"]).await?;
+    assert_eq!(held["hold"]["reason"], "an appeal");
+    assert_eq!(refusal(&app, &["rm", id]).await?, "ARCHIVE_HELD");
+    let shared = document(&app, &["share", id, "lms", "--days", "2", "--note", "as you asked"]).await?;
+    assert_eq!(shared["shares"][0]["principal"], "lms");
+    assert_eq!(refusal(&app, &["share", id, "lms", "--days", "91"]).await?, "FIELD_INVALID");
+
+    assert_eq!(count(&document(&app, &["ls"]).await?), 2);
+    let listed = document(&app, &["ls", "--filter", "hold:*", "--order", "size_bytes desc"]).await?;
+    assert_eq!((count(&listed), &listed["archives"][0]["name"]), (1, &Value::from(name.as_str())));
+    let listed = document(&app, &["ls", "archives", "--order", "name desc"]).await?;
+    assert_eq!(listed["archives"][0]["name"], other.as_str());
+    assert_eq!(count(&document(&app, &["ls", "--shared"]).await?), 0);
+    assert_eq!(refusal(&app, &["ls", "--filter", "colour = red"]).await?, "FIELD_INVALID");
+
+    let ended = document(&app, &["share", id, "lms", "--end"]).await?;
+    assert_eq!(ended["shares"], Value::Array(Vec::new()));
+    let free = document(&app, &["hold", id, "--release", "--reason", "decided"]).await?;
+    ensure!(free["hold"].is_null(), "{free}");
+    let deleted = document(&app, &["rm", id]).await?;
+    ensure!(deleted["delete_time"].is_string() && deleted["purge_time"].is_string(), "{deleted}");
+    assert_eq!(count(&document(&app, &["ls"]).await?), 1);
+    assert_eq!(count(&document(&app, &["ls", "--deleted"]).await?), 2);
+    let live = document(&app, &["undelete", id]).await?;
+    ensure!(live["delete_time"].is_null() && live["description"] == "before the exam", "{live}");
+
+    let site = document(&app, &["site", "--language", "fr", "--time-zone", "Europe/Paris"]).await?;
+    assert_eq!((&site["language"], &site["time_zone"]), (&"fr".into(), &"Europe/Paris".into()));
+    assert_eq!(document(&app, &["site"]).await?, site);
+    Ok(())
+}
