@@ -95,6 +95,7 @@ impl TransferService for Fake {
                     }
                     let mut state = self.state();
                     assert_eq!(chunk.offset, state.received.len() as i64);
+                    assert!(chunk.data.len() <= CHUNK, "as told by StartUpload and GetUpload");
                     assert_eq!(chunk.crc32, Some(crc32fast::hash(&chunk.data)));
                     state.received.extend_from_slice(&chunk.data);
                 }
@@ -109,7 +110,8 @@ impl TransferService for Fake {
         &self,
         _: Request<proto::GetUploadRequest>,
     ) -> Result<Response<proto::GetUploadResponse>, Status> {
-        Ok(Response::new(proto::GetUploadResponse { upload: Some(self.upload()) }))
+        let upload = Some(self.upload());
+        Ok(Response::new(proto::GetUploadResponse { upload, max_chunk_bytes: CHUNK as i64 }))
     }
 
     async fn finish_upload(

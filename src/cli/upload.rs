@@ -114,12 +114,12 @@ pub async fn send(
     let shown = || path.display().to_string();
     let mut source = Source::open(path).await.with_context(shown)?;
     progress.set_total(source.size);
-    let (upload, chunk_bytes) = match resume {
-        Some(name) => (get_upload(server, &name).await.with_context(shown)?, CHUNK_BYTES),
+    let session = match resume {
+        Some(name) => get_upload(server, &name).await.with_context(shown)?,
         None => start(server, path, place).await.with_context(shown)?,
     };
-    let name = upload.name.clone();
-    let whole = transfer(server, &mut source, upload, chunk_bytes, progress).await;
+    let name = session.upload.name.clone();
+    let whole = transfer(server, &mut source, session, progress).await;
     let finished = match whole {
         Ok(()) => finish(server, &mut source, &name, progress).await,
         Err(error) => Err(error),
@@ -127,7 +127,22 @@ pub async fn send(
     finished.with_context(|| format!("{} (upload session {name})", path.display()))
 }
 
-async fn start(server: &Server, path: &Path, place: &Place) -> anyhow::Result<(proto::Upload, u64)> {
+/// A session as the server tells it.
+struct Session {
+    upload: proto::Upload,
+    /// Bytes of a chunk: ours, or the server's limit where that is lower.
+    chunk_bytes: u64,
+}
+
+impl Session {
+    fn of(upload: Option<proto::Upload>, max_chunk_bytes: i64) -> Result<Self, Status> {
+        let upload = upload.ok_or_else(|| Status::internal("an answer without the session"))?;
+        let most = u64::try_from(max_chunk_bytes).ok().filter(|&most| most > 0);
+        Ok(Self { upload, chunk_bytes: most.unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES) })
+    }
+}
+
+async fn start(server: &Server, path: &Path, place: &Place) -> anyhow::Result<Session> {
     let file_name = path.file_name().context("no file name")?.to_string_lossy().into_owned();
     let request = proto::StartUploadRequest {
         parent: place.site.clone(),
@@ -141,9 +156,7 @@ async fn start(server: &Server, path: &Path, place: &Place) -> anyhow::Result<(p
         match server.transfers().start_upload(request.clone()).await {
             Ok(answer) => {
                 let answer = answer.into_inner();
-                let most = u64::try_from(answer.max_chunk_bytes).ok().filter(|&most| most > 0);
-                let upload = answer.upload.context("the server opened no session")?;
-                return Ok((upload, most.unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES)));
+                return Ok(Session::of(answer.upload, answer.max_chunk_bytes)?);
             }
             Err(status) if is_cut(&status) => retries.pause(status).await?,
             Err(status) => return Err(status.into()),
@@ -155,16 +168,14 @@ async fn start(server: &Server, path: &Path, place: &Place) -> anyhow::Result<(p
 async fn transfer(
     server: &Server,
     source: &mut Source,
-    upload: proto::Upload,
-    chunk_bytes: u64,
+    mut session: Session,
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let mut retries = Retries::default();
-    let mut upload = upload;
-    let mut committed = u64::try_from(upload.committed_bytes)?;
+    let mut committed = u64::try_from(session.upload.committed_bytes)?;
     progress.set(committed);
-    while committed < source.size && upload.state() == proto::upload::State::Open {
-        let stream = send_stream(server, source, &upload.name, committed, chunk_bytes, progress).await;
+    while committed < source.size && session.upload.state() == proto::upload::State::Open {
+        let stream = send_stream(server, source, &session, committed, progress).await;
         let now = match stream {
             Ok(now) => now,
             Err(Broken::Here(error)) => return Err(error.into()),
@@ -175,12 +186,12 @@ async fn transfer(
                     return Err(status.into());
                 }
                 retries.pause(status).await?;
-                match get_upload(server, &upload.name).await {
-                    Ok(fresh) => upload = fresh,
+                match get_upload(server, &session.upload.name).await {
+                    Ok(fresh) => session = fresh,
                     Err(status) if is_cut(&status) => continue,
                     Err(status) => return Err(status.into()),
                 }
-                u64::try_from(upload.committed_bytes)?
+                u64::try_from(session.upload.committed_bytes)?
             }
         };
         if now > source.size {
@@ -199,15 +210,14 @@ async fn transfer(
 async fn send_stream(
     server: &Server,
     source: &mut Source,
-    name: &str,
+    session: &Session,
     offset: u64,
-    chunk_bytes: u64,
     progress: &Progress,
 ) -> Result<u64, Broken> {
     source.seek(offset).await.map_err(Broken::Here)?;
     let end = source.size.min(offset + STREAM_BYTES);
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
-    let name = name.to_owned();
+    let (name, chunk_bytes) = (session.upload.name.clone(), session.chunk_bytes);
     let produce = async move {
         let message = |part| proto::UploadChunksRequest { part: Some(part) };
         let mut at = offset;
@@ -239,9 +249,10 @@ async fn send_stream(
     u64::try_from(committed).map_err(|_| Broken::There(Status::internal("a negative number of bytes")))
 }
 
-async fn get_upload(server: &Server, name: &str) -> Result<proto::Upload, Status> {
+async fn get_upload(server: &Server, name: &str) -> Result<Session, Status> {
     let answer = server.transfers().get_upload(proto::GetUploadRequest { name: name.to_owned() }).await?;
-    answer.into_inner().upload.ok_or_else(|| Status::internal("an answer without the session"))
+    let answer = answer.into_inner();
+    Session::of(answer.upload, answer.max_chunk_bytes)
 }
 
 /// Has the server check and store the archive, and waits for that as long as it takes.
@@ -287,7 +298,7 @@ async fn finish(
 async fn show_reading(server: &Server, name: &str, progress: &Progress) -> std::convert::Infallible {
     let job = loop {
         tokio::time::sleep(LOOK_FOR_JOB).await;
-        if let Ok(upload) = get_upload(server, name).await
+        if let Ok(Session { upload, .. }) = get_upload(server, name).await
             && !upload.job.is_empty()
         {
             break upload.job;

@@ -51,7 +51,7 @@ impl TransferService for Transfer {
         let arriving = Arriving { site, area, course, file_name, owner, job: None };
         let call = call(principal, "StartUpload", &message.request_id, &message)?;
         let row = self.0.once(&call, || self.0.start_upload(&call, arriving.clone())).await?;
-        let max_chunk_bytes = convert::count(self.0.limits().chunk_bytes as u64);
+        let max_chunk_bytes = max_chunk_bytes(&self.0);
         Ok(Response::new(StartUploadResponse { upload: Some(convert::upload(&row)), max_chunk_bytes }))
     }
 
@@ -76,7 +76,8 @@ impl TransferService for Transfer {
         let principal = auth::principal(&request)?;
         let name = upload_name(&self.0, &principal, &request.into_inner().name).await?;
         let row = self.0.get_upload(&name).await?;
-        Ok(Response::new(GetUploadResponse { upload: Some(convert::upload(&row)) }))
+        let max_chunk_bytes = max_chunk_bytes(&self.0);
+        Ok(Response::new(GetUploadResponse { upload: Some(convert::upload(&row)), max_chunk_bytes }))
     }
 
     async fn finish_upload(
@@ -116,6 +117,11 @@ impl TransferService for Transfer {
         let row = self.0.abort_upload(&name).await?;
         Ok(Response::new(AbortUploadResponse { upload: Some(convert::upload(&row)) }))
     }
+}
+
+/// The largest chunk that is taken, as the wire has it.
+fn max_chunk_bytes(engine: &Engine) -> i64 {
+    convert::count(engine.limits().chunk_bytes as u64)
 }
 
 /// Takes the chunks of one stream. Whatever ends it, what has arrived before counts.

@@ -220,6 +220,7 @@ async fn bytes_of_an_archive_are_stable_from_any_offset_and_after_a_restart() ->
             let end = if limit == 0 { bytes.len() } else { bytes.len().min(offset + limit) };
             assert!(part.bytes == bytes[offset..end], "{container:?} {offset} {limit}");
             assert_eq!(part.finish.sha256.is_empty(), (offset, end) != (0, bytes.len()));
+            assert_eq!(part.header.sha256, second.header.sha256, "of the whole, whatever part is sent");
         }
         whole.insert(container as i32, (bytes, second.header));
     }

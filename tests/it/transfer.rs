@@ -81,6 +81,22 @@ async fn a_restarted_server_goes_on_where_the_upload_was() -> Result<()> {
     check(&app, &upload, &bytes).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_tells_how_large_its_chunks_may_be() -> Result<()> {
+    let app = TestApp::start().await?;
+    let bytes = fixture(FIXTURE)?;
+    let request = StartUploadRequest { parent: MAIN.into(), file_name: "x.mbz".into(), ..Default::default() };
+    let started = app.transfers().start_upload(request).await?.into_inner();
+    assert_eq!(started.max_chunk_bytes, 2 << 20);
+    let upload = started.upload.context("an upload")?.name;
+    let app = app.restart_with(|config| config.limits.chunk_bytes = 100).await?;
+    let told = app.transfers().get_upload(GetUploadRequest { name: upload.clone() }).await?.into_inner();
+    assert_eq!(told.max_chunk_bytes, 100);
+    refused(app.push(&upload, 0, &bytes[..101]).await, Code::InvalidArgument, "LIMIT_CHUNK_BYTES")?;
+    assert_eq!(app.push(&upload, 0, &bytes[..100]).await?, 100);
+    Ok(())
+}
+
 /// Finishes, and compares what is stored with what was meant.
 async fn check(app: &TestApp, upload: &str, bytes: &[u8]) -> Result<()> {
     let finished = app.finish(upload, bytes).await?;
