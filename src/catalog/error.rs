@@ -3,7 +3,8 @@
 //! Texts of the driver pass through [`CatalogError::driver`] only, which keeps the connection's address and password out.
 
 use crate::clock::Timestamp;
-use crate::ids::JobId;
+use crate::ids::{JobId, JobName, UploadName};
+use crate::job::JobState;
 use crate::job::label::labels;
 use crate::reason::Reason;
 
@@ -26,6 +27,25 @@ labels! {
         Job = "job",
         /// A remembered request id.
         Request = "request",
+    }
+}
+
+impl Resource {
+    /// The full name of what the catalog knows by `key`, the ids from the site on with slashes between.
+    fn full_name(self, key: &str) -> Option<String> {
+        let mut ids = key.split('/');
+        let site = format!("sites/{}", ids.next()?);
+        let mut below = |collection: &str| Some(format!("{collection}/{}", ids.next()?));
+        let rest = match self {
+            Self::Site => return Some(site),
+            Self::Course => below("courses")?,
+            Self::Revision => format!("{}/{}", below("courses")?, below("revisions")?),
+            Self::Archive => below("archives")?,
+            Self::Upload => below("uploads")?,
+            Self::Job => below("jobs")?,
+            Self::Request => return None,
+        };
+        Some(format!("{site}/{rest}"))
     }
 }
 
@@ -57,26 +77,36 @@ pub enum CatalogError {
         key: String,
     },
     /// Another exclusive job on the course has not ended.
-    #[error("job {holder} works on the course")]
+    #[error("{holder} works on the course and is {state}")]
     CourseBusy {
         /// That job.
-        holder: JobId,
+        holder: JobName,
+        /// Where it stands.
+        state: JobState,
     },
     /// Another stream writes to the upload session, or replaced the one that asks.
-    #[error("another stream writes to the upload")]
+    #[error("another stream writes to {upload}")]
     UploadBusy {
+        /// The upload session.
+        upload: UploadName,
         /// Its lease ends then, unless it is renewed.
         until: Timestamp,
     },
     /// The upload session takes no bytes (any more).
-    #[error("the upload is {state}")]
+    #[error("{upload} is {state}")]
     UploadNotOpen {
+        /// The upload session.
+        upload: UploadName,
         /// Where it stands.
         state: UploadState,
+        /// The job that reads it or has read it.
+        job: Option<JobName>,
     },
     /// The part does not begin where the committed bytes end.
-    #[error("the upload has {committed_bytes} bytes")]
+    #[error("{upload} has {committed_bytes} bytes")]
     UploadOffset {
+        /// The upload session.
+        upload: UploadName,
         /// Bytes that are there.
         committed_bytes: u64,
     },
@@ -93,16 +123,20 @@ pub enum CatalogError {
         job: JobId,
     },
     /// The job has ended.
-    #[error("job {job} has ended")]
+    #[error("{job} has ended: it is {state}")]
     JobEnded {
         /// The job.
-        job: JobId,
+        job: JobName,
+        /// How it ended.
+        state: JobState,
     },
     /// The job has not failed and was not cancelled.
-    #[error("job {job} cannot be retried")]
+    #[error("{job} is {state}; only failed and cancelled jobs can be retried")]
     JobNotRetryable {
         /// The job.
-        job: JobId,
+        job: JobName,
+        /// Where it stands.
+        state: JobState,
     },
     /// A row cannot be understood.
     #[error("row {key} of {table} has a bad {column}")]
@@ -182,7 +216,55 @@ impl CatalogError {
 
     /// Whether the same call may succeed a little later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::UploadBusy { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. }
+                | Self::UploadBusy { .. }
+                // The job that stood in the way ended at that very moment.
+                | Self::LostRace { resource: Resource::Job, .. }
+        )
+    }
+
+    /// Full name of the resource that is missing or in the way, if there is one.
+    pub fn resource_name(&self) -> Option<String> {
+        match self {
+            Self::NotFound { resource, key }
+            | Self::Conflict { resource, key }
+            | Self::LostRace { resource, key } => resource.full_name(key),
+            Self::CourseBusy { holder: job, .. }
+            | Self::JobEnded { job, .. }
+            | Self::JobNotRetryable { job, .. } => Some(job.to_string()),
+            Self::UploadBusy { upload, .. }
+            | Self::UploadNotOpen { upload, .. }
+            | Self::UploadOffset { upload, .. } => Some(upload.to_string()),
+            Self::LeaseLost { .. }
+            | Self::Cancelled { .. }
+            | Self::Corrupt { .. }
+            | Self::Unstorable { .. }
+            | Self::Unavailable { .. }
+            | Self::Configuration { .. }
+            | Self::Driver { .. } => None,
+        }
+    }
+
+    /// The values in the message that callers may act on, by lower-camel key.
+    pub fn values(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::CourseBusy { holder: job, state }
+            | Self::JobEnded { job, state }
+            | Self::JobNotRetryable { job, state } => {
+                vec![("job", job.to_string()), ("state", state.to_string())]
+            }
+            Self::UploadNotOpen { state, job, .. } => {
+                let job = job.iter().map(|job| ("job", job.to_string()));
+                job.chain([("state", state.to_string())]).collect()
+            }
+            Self::UploadOffset { committed_bytes, .. } => {
+                vec![("committedBytes", committed_bytes.to_string())]
+            }
+            Self::LeaseLost { job } | Self::Cancelled { job } => vec![("job", job.to_string())],
+            _ => Vec::new(),
+        }
     }
 
     /// Sorts a driver's error.
@@ -236,6 +318,22 @@ mod tests {
         for lasting in ["23505", "42601", "1555", "1", ""] {
             assert!(!passes(lasting), "{lasting}");
         }
+    }
+
+    #[test]
+    fn resources_are_told_by_their_full_names() {
+        let told = |resource, key: &str| CatalogError::NotFound { resource, key: key.into() }.resource_name();
+        for (resource, key, name) in [
+            (Resource::Site, "s", "sites/s"),
+            (Resource::Course, "s/c", "sites/s/courses/c"),
+            (Resource::Revision, "s/c/3", "sites/s/courses/c/revisions/3"),
+            (Resource::Archive, "s/a", "sites/s/archives/a"),
+            (Resource::Upload, "s/u", "sites/s/uploads/u"),
+            (Resource::Job, "s/j", "sites/s/jobs/j"),
+        ] {
+            assert_eq!(told(resource, key).as_deref(), Some(name));
+        }
+        assert_eq!(told(Resource::Request, "anything"), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::error::{CatalogError, Resource};
 use super::sql::{self, Cells, Stored};
 use super::{Catalog, Newest, Tx};
 use crate::clock::Timestamp;
-use crate::ids::{CourseId, JobId, SiteId};
+use crate::ids::{CourseId, JobId, JobName, SiteId};
 use crate::job::{JobKind, JobPayload, JobResult, JobState, Priority, Problem, Progress};
 
 /// A unit of work in the background.
@@ -149,20 +149,34 @@ impl Stored for JobRow {
     }
 }
 
-/// The id of a job, alone.
-struct Holder(JobId);
+/// The job that holds a course, and where it stands.
+pub(super) struct Holder {
+    job: JobId,
+    state: JobState,
+}
+
+impl Holder {
+    /// The refusal for whoever wants the course, too.
+    pub(super) fn refuses(self, site: &SiteId) -> CatalogError {
+        CatalogError::CourseBusy { holder: name(site, &self.job), state: self.state }
+    }
+}
 
 impl Stored for Holder {
     const TABLE: &'static str = "jobs";
     const KEY: &'static [&'static str] = &["job"];
 
     fn parse(cells: &Cells<'_>) -> Result<Self, CatalogError> {
-        cells.parsed("job").map(Self)
+        Ok(Self { job: cells.parsed("job")?, state: cells.parsed("state")? })
     }
 }
 
 pub(super) fn key(site: &SiteId, job: &JobId) -> String {
     format!("{site}/{job}")
+}
+
+pub(super) fn name(site: &SiteId, job: &JobId) -> JobName {
+    JobName { site: site.clone(), job: job.clone() }
 }
 
 fn get(site: &SiteId, job: &JobId) -> sql::Bound {
@@ -263,25 +277,25 @@ impl Tx {
             return Err(CatalogError::Conflict { resource, key });
         }
         match self.exclusive_job_of(&new.site, new.course.as_ref()).await? {
-            Some(holder) => Err(CatalogError::CourseBusy { holder }),
+            Some(holder) => Err(holder.refuses(&new.site)),
             // it ended between the two statements
             None => Err(CatalogError::LostRace { resource, key }),
         }
     }
 
     /// The exclusive job of a course that has not ended.
-    pub async fn exclusive_job_of(
+    pub(super) async fn exclusive_job_of(
         &mut self,
         site: &SiteId,
         course: Option<&CourseId>,
-    ) -> Result<Option<JobId>, CatalogError> {
+    ) -> Result<Option<Holder>, CatalogError> {
         let query = sqlx::query(
-            "SELECT job
+            "SELECT job, state
              FROM jobs
              WHERE site = $1 AND course = $2 AND exclusive = 1 AND state IN ('PENDING', 'RUNNING', 'CANCELLING')",
         )
         .bind(sql::text(site))
         .bind(sql::opt_text(course));
-        Ok(sql::one::<Holder>(self.conn(), query).await?.map(|holder| holder.0))
+        sql::one(self.conn(), query).await
     }
 }

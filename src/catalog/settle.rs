@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Tx;
 use super::error::{CatalogError, Resource};
-use super::jobs::{JobRow, job_columns, key};
+use super::jobs::{JobRow, job_columns, key, name};
 use super::sql;
 use crate::ids::{JobId, SiteId};
 use crate::job::{JobResult, JobState, Problem};
@@ -130,13 +130,13 @@ impl Tx {
         .bind(sql::text(site))
         .bind(sql::text(job))
         .bind(now.millis());
-        match sql::one(self.conn(), query).await? {
-            Some(row) => Ok(row),
-            None if self.get_job(site, job).await?.is_some() => {
-                Err(CatalogError::JobEnded { job: job.clone() })
-            }
-            None => Err(CatalogError::NotFound { resource: Resource::Job, key: key(site, job) }),
+        if let Some(row) = sql::one(self.conn(), query).await? {
+            return Ok(row);
         }
+        Err(match self.get_job(site, job).await? {
+            Some(row) => CatalogError::JobEnded { job: name(site, job), state: row.state },
+            None => CatalogError::NotFound { resource: Resource::Job, key: key(site, job) },
+        })
     }
 
     /// FAILED or CANCELLED to PENDING, on a person's request. Attempts go on counting.
@@ -177,10 +177,10 @@ impl Tx {
             return Ok(row);
         }
         if !row.state.is_retryable() {
-            return Err(CatalogError::JobNotRetryable { job: job.clone() });
+            return Err(CatalogError::JobNotRetryable { job: name(site, job), state: row.state });
         }
         match self.exclusive_job_of(site, row.course.as_ref()).await? {
-            Some(holder) => Err(CatalogError::CourseBusy { holder }),
+            Some(holder) => Err(holder.refuses(site)),
             None => Err(CatalogError::LostRace { resource: Resource::Job, key: key(site, job) }),
         }
     }

@@ -7,7 +7,7 @@ use super::sql::{self, Cells, Stored};
 use super::values::{Area, UploadState};
 use super::{Catalog, Tx};
 use crate::clock::Timestamp;
-use crate::ids::{ArchiveId, CourseId, JobId, SiteId, StorageName, UploadId};
+use crate::ids::{ArchiveId, CourseId, JobId, JobName, SiteId, StorageName, UploadId, UploadName};
 use crate::job::Problem;
 
 /// An upload session.
@@ -78,6 +78,19 @@ pub struct NewPart {
     pub lease: Duration,
     /// The session stays at least until then.
     pub expire_time: Timestamp,
+}
+
+impl UploadRow {
+    /// Its full name.
+    pub fn name(&self) -> UploadName {
+        UploadName { site: self.site.clone(), upload: self.upload.clone() }
+    }
+
+    /// The refusal for whoever needs it open.
+    pub fn not_open(&self) -> CatalogError {
+        let job = self.job.clone().map(|job| JobName { site: self.site.clone(), job });
+        CatalogError::UploadNotOpen { upload: self.name(), state: self.state, job }
+    }
 }
 
 impl Stored for UploadRow {
@@ -460,13 +473,15 @@ impl Tx {
         upload: &UploadId,
         token: Option<i64>,
     ) -> Result<CatalogError, CatalogError> {
-        Ok(match self.get_upload(site, upload).await? {
-            None => CatalogError::NotFound { resource: Resource::Upload, key: key(site, upload) },
-            Some(row) if row.state != UploadState::Open => CatalogError::UploadNotOpen { state: row.state },
-            Some(row) if token == Some(row.writer_token) => {
-                CatalogError::UploadOffset { committed_bytes: row.committed_bytes }
-            }
-            Some(row) => CatalogError::UploadBusy { until: row.writer_until },
+        let Some(row) = self.get_upload(site, upload).await? else {
+            return Ok(CatalogError::NotFound { resource: Resource::Upload, key: key(site, upload) });
+        };
+        Ok(if row.state != UploadState::Open {
+            row.not_open()
+        } else if token == Some(row.writer_token) {
+            CatalogError::UploadOffset { upload: row.name(), committed_bytes: row.committed_bytes }
+        } else {
+            CatalogError::UploadBusy { upload: row.name(), until: row.writer_until }
         })
     }
 }

@@ -172,6 +172,8 @@ impl From<crate::catalog::CatalogError> for Error {
     fn from(error: crate::catalog::CatalogError) -> Self {
         let mut out = Self::new(error.reason(), error.to_string());
         out.retryable = error.is_retryable();
+        out.resource = error.resource_name();
+        out.metadata = error.values().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         out.caused_by(error)
     }
 }

@@ -125,8 +125,12 @@ impl Engine {
         }
         let job = self.get_job(name).await?;
         if let JobPayload::Ingest { .. } = job.payload {
-            let message = "an upload is read again by finishing it again";
-            return Err(Error::new(Reason::JobNotRetryable, message).on(name));
+            let message = format!("{name} read an upload; finishing the upload again reads it again");
+            return Err(Error::new(Reason::JobNotRetryable, message)
+                .with("job", name)
+                .with("state", &job.state)
+                .with("upload", &job.source.unwrap_or_default())
+                .on(name));
         }
         let mut tx = self.catalog.begin().await?;
         let row = tx.retry_job(&name.site, &name.job).await?;

@@ -110,11 +110,14 @@ impl Engine {
             return if job.payload == payload {
                 Ok(job)
             } else {
-                Err(Error::new(Reason::UploadNotOpen, "the upload ends with another size or digest").on(name))
+                let message = format!("{name} is {} with another size or digest", upload.state);
+                let mut error = Error::from(upload.not_open());
+                error.message = message;
+                Err(error)
             };
         }
         if upload.state != UploadState::Open {
-            return Err(Error::new(Reason::UploadNotOpen, format!("the upload is {}", upload.state)).on(name));
+            return Err(upload.not_open().into());
         }
         if upload.committed_bytes != size {
             return Err(Error::new(
@@ -163,6 +166,9 @@ impl Engine {
         let upload = self.get_upload(name).await?;
         if upload.state == UploadState::Aborted {
             return Ok(upload);
+        }
+        if upload.state != UploadState::Open {
+            return Err(upload.not_open().into());
         }
         let mut tx = self.catalog.begin().await?;
         tx.abort_upload(&name.site, &name.upload).await?;

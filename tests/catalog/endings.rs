@@ -65,7 +65,8 @@ pub async fn cancelled_jobs_cannot_succeed(ground: &Ground) -> anyhow::Result<()
         Err(CatalogError::Cancelled { job: job.clone() })
     );
     assert_eq!(tx.cancel_settled(site, &job, token).await?.end_time, Some(ground.now()));
-    assert_eq!(tx.request_cancel(site, &job).await, Err(CatalogError::JobEnded { job: job.clone() }));
+    let ended = CatalogError::JobEnded { job: ground.job_name(&job), state: JobState::Cancelled };
+    assert_eq!(tx.request_cancel(site, &job).await, Err(ended));
     Ok(())
 }
 
@@ -112,8 +113,8 @@ pub async fn failed_jobs_wait_and_can_be_retried(ground: &Ground) -> anyhow::Res
     ground.any_job().await?;
     let (job, token) = ground.must_claim("worker").await?;
     let mut tx = ground.catalog.begin().await?;
-    let running = tx.retry_job(site, &job).await;
-    assert_eq!(running, Err(CatalogError::JobNotRetryable { job: job.clone() }));
+    let not_retryable = |state| CatalogError::JobNotRetryable { job: ground.job_name(&job), state };
+    assert_eq!(tx.retry_job(site, &job).await, Err(not_retryable(JobState::Running)));
     let failed = tx.fail_job(site, &job, token, &problem(Reason::StorageFull)).await?;
     assert_eq!((failed.state, failed.end_time), (JobState::Failed, Some(ground.now())));
     assert_eq!(failed.problem, Some(problem(Reason::StorageFull)));
@@ -131,7 +132,7 @@ pub async fn failed_jobs_wait_and_can_be_retried(ground: &Ground) -> anyhow::Res
     assert_eq!((done.state, done.result.as_ref(), done.attempts), (JobState::Succeeded, Some(&result), 2));
     assert_eq!(ground.job(&job).await?, done);
     let mut tx = ground.catalog.begin().await?;
-    assert_eq!(tx.retry_job(site, &job).await, Err(CatalogError::JobNotRetryable { job: job.clone() }));
+    assert_eq!(tx.retry_job(site, &job).await, Err(not_retryable(JobState::Succeeded)));
     assert_eq!(ground.catalog.count_open_jobs().await?, 0);
     Ok(())
 }

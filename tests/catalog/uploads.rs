@@ -56,7 +56,7 @@ pub async fn one_writer_at_a_time(ground: &Ground) -> anyhow::Result<()> {
     assert_eq!((won.len(), lost.len()), (1, 7));
     let until = ground.now().plus(LEASE);
     for lost in lost {
-        assert_eq!(lost, Err(CatalogError::UploadBusy { until }));
+        assert_eq!(lost, Err(CatalogError::UploadBusy { upload: ground.upload_name(&upload), until }));
     }
     let first = won.into_iter().collect::<Result<Vec<_>, _>>()?[0];
     // a renewed lease lives, an old one ends, and its writer is shut out
@@ -74,9 +74,10 @@ pub async fn one_writer_at_a_time(ground: &Ground) -> anyhow::Result<()> {
     let second = tx.acquire_writer(site, &upload, LEASE).await?;
     assert_eq!(second.token, first.token + 1);
     let late = tx.add_part(site, &upload, &part(ground, first.token, 0, 5)).await;
-    assert_eq!(late, Err(CatalogError::UploadBusy { until: second.until }));
+    let busy = CatalogError::UploadBusy { upload: ground.upload_name(&upload), until: second.until };
+    assert_eq!(late, Err(busy.clone()));
     let late = tx.renew_writer(site, &upload, first.token, LEASE).await;
-    assert_eq!(late, Err(CatalogError::UploadBusy { until: second.until }));
+    assert_eq!(late, Err(busy));
     // giving back what another one has changes nothing; giving back one's own lets the next in at once
     tx.release_writer(site, &upload, first.token).await?;
     assert_eq!(
@@ -102,7 +103,8 @@ pub async fn parts_follow_each_other(ground: &Ground) -> anyhow::Result<()> {
     assert_eq!(tx.add_part(site, &upload, &part(ground, token, 8, 4)).await?, 12);
     for offset in [0, 8, 13] {
         let wrong = tx.add_part(site, &upload, &part(ground, token, offset, 1)).await;
-        assert_eq!(wrong, Err(CatalogError::UploadOffset { committed_bytes: 12 }));
+        let upload = ground.upload_name(&upload);
+        assert_eq!(wrong, Err(CatalogError::UploadOffset { upload, committed_bytes: 12 }));
     }
     tx.release_writer(site, &upload, token).await?;
     tx.commit().await?;
@@ -122,7 +124,12 @@ pub async fn sessions_move_along_their_states(ground: &Ground) -> anyhow::Result
     assert_eq!((finishing.state, finishing.job.as_ref()), (UploadState::Finishing, Some(&job)));
     // the writer is shut out, nobody else gets in, and nobody finishes twice
     let late = tx.add_part(site, &upload, &part(ground, token, 8, 1)).await;
-    assert_eq!(late, Err(CatalogError::UploadNotOpen { state: UploadState::Finishing }));
+    let not_open = CatalogError::UploadNotOpen {
+        upload: ground.upload_name(&upload),
+        state: UploadState::Finishing,
+        job: Some(ground.job_name(&job)),
+    };
+    assert_eq!(late, Err(not_open));
     let closed = tx.acquire_writer(site, &upload, LEASE).await.map_err(|error| error.reason());
     assert_eq!(closed, Err(Reason::UploadNotOpen));
     let twice = tx.start_finishing(site, &upload, &JobId::generate()).await;

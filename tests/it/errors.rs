@@ -1,7 +1,9 @@
 //! Every refusal that a caller can bring about: its code, its reason, and the detail that is promised with it.
 
 use anyhow::{Context, Result, ensure};
+use coursevault::engine::{Error, JobContext};
 use coursevault::proto::*;
+use coursevault::reason::Reason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorInfo, StatusExt};
 
@@ -27,6 +29,8 @@ pub enum Detail<'a> {
     Resource(&'a str),
     /// ErrorInfo has this in its metadata.
     Metadata(&'a str, &'a str),
+    /// ErrorInfo and ResourceInfo name the job that is in the way, and its state.
+    Holder(&'a str, &'a str),
 }
 
 /// As [`refused`], with a detail.
@@ -54,6 +58,12 @@ pub fn refused_with<T>(
         }
         Detail::Metadata(key, value) => {
             ensure!(info.metadata.get(key).map(String::as_str) == Some(value), "{info:?}, not {key} {value}");
+        }
+        Detail::Holder(job, state) => {
+            let told = details.resource_info().context("no ResourceInfo")?;
+            ensure!((told.resource_type.as_str(), told.resource_name.as_str()) == ("jobs", job), "{told:?}");
+            let told = ["job", "state"].map(|key| info.metadata.get(key).map(String::as_str));
+            ensure!(told == [Some(job), Some(state)], "{info:?}, not {job} {state}");
         }
     }
     Ok(info.clone())
@@ -211,8 +221,8 @@ async fn states_that_forbid_a_call() -> Result<()> {
     let cancel = CancelJobRequest { name: backup.name.clone(), ..Default::default() };
     let retry = RetryJobRequest { name: backup.name.clone(), ..Default::default() };
     refusals! {
-        app.jobs().cancel_job(cancel) => FailedPrecondition "JOB_ENDED" None;
-        app.jobs().retry_job(retry) => FailedPrecondition "JOB_NOT_RETRYABLE" None;
+        app.jobs().cancel_job(cancel) => FailedPrecondition "JOB_ENDED" Holder(&backup.name, "SUCCEEDED");
+        app.jobs().retry_job(retry) => FailedPrecondition "JOB_NOT_RETRYABLE" Holder(&backup.name, "SUCCEEDED");
         app.rollback(&backup.name) => FailedPrecondition "RESTORE_NOT_UNDOABLE" Resource(&backup.name);
     }
 
@@ -252,9 +262,66 @@ async fn a_course_in_the_making_is_busy() -> Result<()> {
     let app = TestApp::without_worker().await?;
     let archive = app.upload(&fixture("gen_xs-nu.mbz")?).await?.name;
     let holder = app.restore(&archive, "new").await?;
-    let status = app.restore(&archive, "new").await.err().context("a refusal")?;
-    ensure!(status.message().contains(holder.name.rsplit('/').next().unwrap_or("?")), "{status:?}");
-    refused::<()>(Err(status), Code::Aborted, "COURSE_BUSY")?;
+    app.publish("sites/main/courses/c", &archive, "").await?;
+    let waiting = app.backup("sites/main/courses/c").await?.name;
+    let retry = |name: &str| RetryJobRequest { name: name.into(), ..Default::default() };
+    refusals! {
+        app.restore(&archive, "new") => Aborted "COURSE_BUSY" Holder(&holder.name, "PENDING");
+        app.jobs().retry_job(retry(&holder.name)) => FailedPrecondition "JOB_NOT_RETRYABLE" Holder(&holder.name, "PENDING");
+        app.jobs().retry_job(retry(&waiting)) => FailedPrecondition "JOB_NOT_RETRYABLE" Holder(&waiting, "PENDING");
+    }
+    // Whoever runs holds the course, too; and who gave it up cannot have it back while another one has it.
+    let claimed = app.engine.claim_job("test").await?.context("a job to do")?;
+    ensure!(holder.name.ends_with(&claimed.job.job.to_string()), "{claimed:?}");
+    let cancel = |name: &str| CancelJobRequest { name: name.into(), ..Default::default() };
+    refusals! {
+        app.restore(&archive, "new") => Aborted "COURSE_BUSY" Holder(&holder.name, "RUNNING");
+    }
+    app.jobs().cancel_job(cancel(&holder.name)).await?;
+    refusals! {
+        app.restore(&archive, "new") => Aborted "COURSE_BUSY" Holder(&holder.name, "CANCELLING");
+    }
+    let context = JobContext::new(&claimed);
+    let stopped = Error::new(Reason::JobCancelled, "a test says so");
+    app.engine.settle_unsuccessful(&claimed.job, &context, &stopped).await?;
+    let next = app.restore(&archive, "new").await?.name;
+    refusals! {
+        app.jobs().retry_job(retry(&holder.name)) => Aborted "COURSE_BUSY" Holder(&next, "PENDING");
+        app.jobs().cancel_job(cancel(&holder.name)) => FailedPrecondition "JOB_ENDED" Holder(&holder.name, "CANCELLED");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_a_job_reads_is_not_open() -> Result<()> {
+    let app = TestApp::without_worker().await?;
+    let bytes = fixture("gen_xs-nu.mbz")?;
+    let upload = app.start_upload().await?.name;
+    app.push(&upload, 0, &bytes).await?;
+    let finish =
+        FinishUploadRequest { name: upload.clone(), size_bytes: size(&bytes), sha256: sha256(&bytes) };
+    let in_time = within(std::time::Duration::from_millis(500), finish.clone());
+    let job = app.transfers().finish_upload(in_time).await?.into_inner().job.context("a job")?.name;
+    let other = FinishUploadRequest { sha256: sha256(b"other"), ..finish };
+    let abort = AbortUploadRequest { name: upload.clone() };
+    let cancel = CancelJobRequest { name: job.clone(), ..Default::default() };
+    let retry = RetryJobRequest { name: job.clone(), ..Default::default() };
+    refusals! {
+        app.push(&upload, 0, &bytes) => FailedPrecondition "UPLOAD_NOT_OPEN" Metadata("job", &job);
+        app.push(&upload, 0, &bytes) => FailedPrecondition "UPLOAD_NOT_OPEN" Resource(&upload);
+        app.transfers().finish_upload(other.clone()) => FailedPrecondition "UPLOAD_NOT_OPEN" Metadata("job", &job);
+        app.transfers().abort_upload(abort.clone()) => FailedPrecondition "UPLOAD_NOT_OPEN" Metadata("job", &job);
+        app.transfers().abort_upload(abort.clone()) => FailedPrecondition "UPLOAD_NOT_OPEN" Metadata("state", "FINISHING");
+        app.jobs().retry_job(retry.clone()) => FailedPrecondition "JOB_NOT_RETRYABLE" Holder(&job, "PENDING");
+    }
+    app.jobs().cancel_job(cancel).await?;
+    refusals! {
+        app.jobs().retry_job(retry.clone()) => FailedPrecondition "JOB_NOT_RETRYABLE" Metadata("upload", &upload);
+    }
+    app.transfers().abort_upload(abort).await?;
+    refusals! {
+        app.push(&upload, 0, &bytes) => FailedPrecondition "UPLOAD_NOT_OPEN" Metadata("state", "ABORTED");
+    }
     Ok(())
 }
 
