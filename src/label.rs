@@ -44,12 +44,12 @@ macro_rules! labels {
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::job::label::UnknownLabel;
+            type Err = $crate::label::UnknownLabel;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
                     $($text => Ok(Self::$variant),)*
-                    _ => Err($crate::job::label::UnknownLabel::new(text, stringify!($name))),
+                    _ => Err($crate::label::UnknownLabel::new(text, stringify!($name))),
                 }
             }
         }

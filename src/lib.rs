@@ -2,7 +2,7 @@
 //!
 //! Code map, lowest first; imports point downward only (a test reads the `use` lines and holds this):
 //!
-//! - values: [`clock`], [`digest`], [`ids`], [`limits`], [`principal`], [`reason`]
+//! - values: [`clock`], [`digest`], [`ids`], [`label`], [`limits`], [`principal`], [`reason`]
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
 //!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`],
 //!   [`access`] (who may do what with an archive), [`filter`] (what callers ask lists for)
@@ -28,6 +28,7 @@ pub mod format;
 pub mod grpc;
 pub mod ids;
 pub mod job;
+pub mod label;
 pub mod limits;
 pub mod moodle;
 pub mod principal;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Levels, lowest first: a module may name modules of its own level's list and of all levels below it.
-const VALUES: &[&str] = &["clock", "digest", "ids", "limits", "principal", "reason"];
+const VALUES: &[&str] = &["clock", "digest", "ids", "label", "limits", "principal", "reason"];
 const DOMAIN: &[&str] =
     &["access", "archive", "backup", "compare", "course", "derive", "filter", "format", "job", "moodle"];
 

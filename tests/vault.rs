@@ -3,12 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use coursevault::clock::Timestamp;
+use coursevault::course::ContentKind;
 use coursevault::ids::{PackId, SiteId, UploadId};
 use coursevault::reason::Reason;
 use coursevault::vault::fault::{Fault, Faults, Operation};
 use coursevault::vault::journal::Event;
 use coursevault::vault::{
-    ItemKind, JournalEvent, ListedPart, PackItem, SegmentId, Storage, StorageConfig, Vault, VaultError,
+    JournalEvent, ListedPart, PackItem, SegmentId, Storage, StorageConfig, Vault, VaultError,
 };
 
 #[path = "support/s3.rs"]
@@ -25,7 +26,7 @@ async fn items_read_back(vault: Fixture) -> Result<()> {
     }
     let record = Bytes::from_static(b"{}");
     let sha1 = Some("da39a3ee5e6b4b0d3255bfef95601890afd80709".parse()?);
-    let described = PackItem { sha1, ..PackItem::stored(ItemKind::Record, &record) };
+    let described = PackItem { sha1, ..PackItem::stored(ContentKind::Record, &record) };
     writer.put(described, record).await?;
     ensure!(vault.packs().await?.is_empty(), "a pack is to be seen before it is finished");
 

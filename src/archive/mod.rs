@@ -29,15 +29,17 @@ pub use error::{ArchiveError, ReadError};
 pub use layout::{Layout, LayoutError, Piece, Pieces};
 
 use crate::course::MemberPath;
+use crate::label::labels;
 use crate::limits::Limits;
 
-/// The outer format of an archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Container {
-    /// A zip file.
-    Zip,
-    /// A tar file compressed with gzip.
-    TarGz,
+labels! {
+    /// The outer format of an archive.
+    pub enum Container {
+        /// A zip file.
+        Zip = "ZIP",
+        /// A tar file compressed with gzip.
+        TarGz = "TAR_GZ",
+    }
 }
 
 impl Container {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::settings::{Mode, Setting, TABLE};
-use crate::job::label::labels;
+use crate::label::labels;
 
 /// Values of settings, each unset, on or off.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

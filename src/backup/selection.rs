@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contradiction::{Contradiction, Contradictions};
 use super::item::{Inventory, Item, near};
-use crate::job::label::labels;
+use crate::label::labels;
 
 labels! {
     /// What is in unless a rule says otherwise.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::label::labels;
+use crate::label::labels;
 
 labels! {
     /// A root setting, in the order in which `moodle_backup.xml` lists them. What a setting depends on comes before it.

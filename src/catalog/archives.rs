@@ -2,8 +2,9 @@
 
 use super::error::{CatalogError, Resource};
 use super::sql::{self, Cells, Stored};
-use super::values::{ArchiveOrigin, ArchiveType, Area, Container};
+use super::values::{ArchiveOrigin, ArchiveType, Area};
 use super::{Catalog, Tx};
+use crate::archive::Container;
 use crate::clock::Timestamp;
 use crate::course::TreeRef;
 use crate::digest::Sha256;

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use super::error::CatalogError;
 use super::sql::{self, Cells, Stored};
-use super::values::ContentKind;
 use super::{Catalog, Tx};
 use crate::clock::Timestamp;
-use crate::course::{ContentRef, Encoding};
+use crate::course::{ContentKind, ContentRef, Encoding};
 use crate::digest::{Digest, Sha1};
 use crate::ids::{PackId, SiteId, StorageName};
 

@@ -5,7 +5,7 @@
 use crate::clock::Timestamp;
 use crate::ids::{JobId, JobName, UploadName};
 use crate::job::JobState;
-use crate::job::label::labels;
+use crate::label::labels;
 use crate::reason::Reason;
 
 use super::values::UploadState;

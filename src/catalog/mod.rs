@@ -54,7 +54,7 @@ pub use requests::RequestRow;
 pub use shares::ShareRow;
 pub use sites::SiteRow;
 pub use uploads::{NewPart, PartRow, UploadRow, WriterLease};
-pub use values::{ArchiveOrigin, ArchiveType, Area, Container, ContentKind, RevisionOrigin, UploadState};
+pub use values::{ArchiveOrigin, ArchiveType, Area, RevisionOrigin, UploadState};
 
 /// Where the catalog is.
 #[derive(Clone, Debug)]

@@ -1,21 +1,12 @@
 //! Closed sets and small values that rows are made of.
 
-use crate::job::label::labels;
+use crate::label::labels;
+use crate::moodle;
 
 pub use crate::job::Area;
 
 labels! {
-    /// The outer format of an archive's byte stream.
-    pub enum Container {
-        /// A zip file.
-        Zip = "ZIP",
-        /// A tar file compressed with gzip.
-        TarGz = "TAR_GZ",
-    }
-}
-
-labels! {
-    /// What an archive holds.
+    /// What an archive in store holds: what a manifest can tell, and what has none of Moodle's.
     pub enum ArchiveType {
         /// A whole course.
         Course = "COURSE",
@@ -25,6 +16,16 @@ labels! {
         Activity = "ACTIVITY",
         /// An IMS Common Cartridge.
         Cartridge = "CARTRIDGE",
+    }
+}
+
+impl From<moodle::ArchiveType> for ArchiveType {
+    fn from(told: moodle::ArchiveType) -> Self {
+        match told {
+            moodle::ArchiveType::Course => Self::Course,
+            moodle::ArchiveType::Section => Self::Section,
+            moodle::ArchiveType::Activity => Self::Activity,
+        }
     }
 }
 
@@ -61,17 +62,5 @@ labels! {
         Finished = "FINISHED",
         /// It was given up or expired.
         Aborted = "ABORTED",
-    }
-}
-
-labels! {
-    /// What an item of a pack is.
-    pub enum ContentKind {
-        /// Content of a member.
-        Content = "CONTENT",
-        /// A block of a tree.
-        Tree = "TREE",
-        /// A record of an archive or a revision.
-        Record = "RECORD",
     }
 }

@@ -10,4 +10,4 @@ mod tree;
 
 pub use members::{Member, Members};
 pub use path::{MemberPath, PathError};
-pub use tree::{ContentRef, Encoding, Entry, Tree, TreeError, TreeRef};
+pub use tree::{ContentKind, ContentRef, Encoding, Entry, Tree, TreeError, TreeRef};

@@ -2,6 +2,7 @@
 
 use super::path::MemberPath;
 use crate::digest::Digest;
+use crate::label::labels;
 use crate::reason::Reason;
 
 /// How the vault keeps a content.
@@ -11,6 +12,18 @@ pub enum Encoding {
     Stored,
     /// As one raw deflate stream (RFC 1951) that ends exactly with its last byte.
     Deflate,
+}
+
+labels! {
+    /// What is kept under an address of the vault.
+    pub enum ContentKind {
+        /// The content of a member.
+        Content = "CONTENT",
+        /// The root or a block of a tree.
+        Tree = "TREE",
+        /// The record of an archive or of a revision.
+        Record = "RECORD",
+    }
 }
 
 /// A content and the encoded form of it that is pinned: whoever has a `ContentRef` can lay out an archive to the byte

@@ -9,7 +9,7 @@ use super::ingest::Arriving;
 use super::read::MemberReader;
 use super::{Call, Engine, Place};
 use crate::archive::Container;
-use crate::catalog::{self, ArchiveOrigin, ArchiveQuery, ArchiveRow, ArchiveType};
+use crate::catalog::{ArchiveOrigin, ArchiveQuery, ArchiveRow, ArchiveType};
 use crate::course::{Entry, MemberPath, Tree, TreeRef};
 use crate::digest::Sha256;
 use crate::ids::{ArchiveId, ArchiveName, SiteId};
@@ -60,8 +60,8 @@ impl Engine {
             origin: about.origin,
             archive_type: about
                 .manifest
-                .map_or(ArchiveType::Cartridge, |manifest| type_of(manifest.archive_type)),
-            container: stored_container(about.container),
+                .map_or(ArchiveType::Cartridge, |manifest| manifest.archive_type.into()),
+            container: about.container,
             tree: tree_ref,
             upload_size_bytes: about.upload.map(|(size, _)| size),
             upload_sha256: about.upload.map(|(_, sha256)| sha256),
@@ -221,10 +221,7 @@ impl Engine {
         range: Range,
     ) -> Result<Download, Error> {
         let row = self.live_archive(name).await?;
-        let container = container.unwrap_or(match row.container {
-            catalog::Container::Zip => Container::Zip,
-            catalog::Container::TarGz => Container::TarGz,
-        });
+        let container = container.unwrap_or(row.container);
         let sha256 = match container {
             Container::Zip => row.zip_sha256,
             Container::TarGz => row.tgz_sha256,
@@ -257,21 +254,5 @@ pub(super) fn check_version(wanted: Option<i64>, present: i64, name: &impl ToStr
             Err(Error::new(Reason::EtagMismatch, format!("{} changed meanwhile", name.to_string())).on(name))
         }
         _ => Ok(()),
-    }
-}
-
-fn type_of(archive: moodle::ArchiveType) -> ArchiveType {
-    match archive {
-        moodle::ArchiveType::Course => ArchiveType::Course,
-        moodle::ArchiveType::Section => ArchiveType::Section,
-        moodle::ArchiveType::Activity => ArchiveType::Activity,
-    }
-}
-
-/// A container as rows hold it.
-pub(super) fn stored_container(container: Container) -> catalog::Container {
-    match container {
-        Container::Zip => catalog::Container::Zip,
-        Container::TarGz => catalog::Container::TarGz,
     }
 }

@@ -9,7 +9,6 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256 as Hasher};
 use tokio::sync::mpsc;
 
-use super::archives::stored_container;
 use super::error::Error;
 use super::read::ContentReader;
 use super::{Engine, Place};
@@ -93,6 +92,7 @@ impl Engine {
             )
             .with("sizeBytes", &size));
         }
+        let end = range.limit.map_or(size, |limit| size.min(range.offset.saturating_add(limit)));
         let (sender, chunks) = mpsc::channel(IN_FLIGHT);
         let (container, sha256, file_name) = (source.container, source.sha256, source.file_name.clone());
         let outflow = Outflow {
@@ -102,9 +102,9 @@ impl Engine {
             sender,
             pending: BytesMut::with_capacity(CHUNK),
             position: range.offset,
-            end: range.limit.map_or(size, |limit| size.min(range.offset.saturating_add(limit))),
+            end,
             start: range.offset,
-            hasher: (range.offset == 0 && sha256.is_none()).then(Hasher::new),
+            hasher: (range.offset == 0 && end == size && sha256.is_none()).then(Hasher::new),
             known: sha256,
         };
         tokio::spawn(outflow.run(source));
@@ -120,7 +120,7 @@ impl Engine {
         sha256: &Sha256,
     ) -> Result<(), Error> {
         let mut tx = self.catalog.begin().await?;
-        tx.set_form_sha256(&name.site, &name.archive, stored_container(container), sha256).await?;
+        tx.set_form_sha256(&name.site, &name.archive, container, sha256).await?;
         Ok(tx.commit().await?)
     }
 }
@@ -150,6 +150,7 @@ struct Outflow {
     position: u64,
     start: u64,
     end: u64,
+    /// Of a stream that is sent whole and whose digest is not known.
     hasher: Option<Hasher>,
     known: Option<Sha256>,
 }
@@ -166,7 +167,7 @@ impl Outflow {
 
     async fn finish(mut self, source: Source) {
         let whole = self.start == 0 && self.end == self.layout.size();
-        let computed = self.hasher.take().filter(|_| whole).map(|hasher| Sha256(hasher.finalize().into()));
+        let computed = self.hasher.take().map(|hasher| Sha256(hasher.finalize().into()));
         if let (Some(sha256), Some(archive)) = (computed, &source.archive)
             && let Err(error) = self.engine.keep_form_sha256(archive, source.container, &sha256).await
         {

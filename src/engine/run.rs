@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::{Engine, Place};
 use crate::catalog::{ClaimedJob, JobRow, PackRow, Tx};
+use crate::course::ContentKind;
 use crate::ids::{CourseName, JobName};
 use crate::job::{JobPayload, JobResult, Problem, Progress, backoff};
 use crate::principal::{Principal, Scope};
 use crate::reason::Reason;
-use crate::vault::{ItemKind, PackItem, WrittenPack};
+use crate::vault::{PackItem, WrittenPack};
 
 /// What a running job holds on to.
 #[derive(Clone)]
@@ -171,22 +172,17 @@ impl Engine {
     /// Makes a record durable in a pack of its own.
     pub(super) async fn write_record(&self, place: &Place, record: &[u8]) -> Result<Vec<WrittenPack>, Error> {
         let mut pack = self.storage(place)?.pack_writer(&place.site);
-        pack.put(PackItem::stored(ItemKind::Record, record), Bytes::copy_from_slice(record)).await?;
+        pack.put(PackItem::stored(ContentKind::Record, record), Bytes::copy_from_slice(record)).await?;
         Ok(pack.finish().await?)
     }
 }
 
 fn content_row(pack: &WrittenPack, packed: &crate::vault::PackedItem) -> crate::catalog::ContentRow {
-    use crate::catalog::{ContentKind, ContentRow};
-    ContentRow {
+    crate::catalog::ContentRow {
         content: packed.item.content,
         pack: pack.pack.clone(),
         offset: packed.offset,
-        kind: match packed.item.kind {
-            ItemKind::Content => ContentKind::Content,
-            ItemKind::Tree => ContentKind::Tree,
-            ItemKind::Record => ContentKind::Record,
-        },
+        kind: packed.item.kind,
         sha1: packed.item.sha1,
     }
 }

@@ -17,12 +17,12 @@ use super::error::Error;
 use super::intake::Event;
 use crate::archive::MemberEnd;
 use crate::catalog::Catalog;
-use crate::course::{ContentRef, Encoding, Entry, MemberPath, Tree, TreeRef};
+use crate::course::{ContentKind, ContentRef, Encoding, Entry, MemberPath, Tree, TreeRef};
 use crate::digest::{Digest, Sha1};
 use crate::job::{Finding, Severity};
 use crate::limits::Limits;
 use crate::reason::Reason;
-use crate::vault::{ItemKind, PackItem, PackWriter, Storage, WrittenPack, tree as blocks};
+use crate::vault::{PackItem, PackWriter, Storage, WrittenPack, tree as blocks};
 
 /// Small members wait until so many, or so many bytes, can be looked up at once.
 const BATCH_ITEMS: usize = 400;
@@ -147,7 +147,7 @@ impl Stager {
             findings: std::mem::take(&mut self.findings),
         };
         let record = record(&staged)?;
-        self.put_plain(ItemKind::Record, &record)?;
+        self.put_plain(ContentKind::Record, &record)?;
         Ok(staged)
     }
 
@@ -253,7 +253,7 @@ impl Stager {
         };
         let encoded_size = encoded.len() as u64;
         let content = ContentRef { digest, size, crc32: end.crc32, encoding, encoded_size, form };
-        self.put(PackItem { kind: ItemKind::Content, content, sha1 }, encoded)?;
+        self.put(PackItem { kind: ContentKind::Content, content, sha1 }, encoded)?;
         Ok(content)
     }
 
@@ -263,7 +263,7 @@ impl Stager {
     }
 
     /// Packs a tree block or a record as it is, unless the vault has it.
-    fn put_plain(&mut self, kind: ItemKind, bytes: &[u8]) -> Result<Digest, Error> {
+    fn put_plain(&mut self, kind: ContentKind, bytes: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of(bytes);
         self.look_up(&[digest])?;
         // A member with these very bytes may be known in a deflated form; a tree or a record is read as it is.
@@ -279,10 +279,10 @@ impl Stager {
         let digests: Vec<Digest> = references.iter().map(|block| block.digest).collect();
         self.look_up(&digests)?;
         for block in &split {
-            self.put_plain(ItemKind::Tree, &block.bytes)?;
+            self.put_plain(ContentKind::Tree, &block.bytes)?;
         }
         let root = blocks::encode_root(&references);
-        let digest = self.put_plain(ItemKind::Tree, &root)?;
+        let digest = self.put_plain(ContentKind::Tree, &root)?;
         Ok(TreeRef {
             root: digest,
             root_size: root.len() as u64,
@@ -416,7 +416,11 @@ impl Stager {
                 if let Some(spill) = large.spill {
                     self.pack_spill(spill)?;
                 }
-                self.handle.block_on(self.pack.end(PackItem { kind: ItemKind::Content, content, sha1 }))?;
+                self.handle.block_on(self.pack.end(PackItem {
+                    kind: ContentKind::Content,
+                    content,
+                    sha1,
+                }))?;
                 self.known.insert(digest, content);
                 content
             }

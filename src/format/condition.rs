@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::job::label::labels;
+use crate::label::labels;
 
 labels! {
     /// A setting that rules name. `userinfo` is that of the activity; outside of activities it equals `users`.

@@ -4,7 +4,7 @@ use prost_types::Timestamp as WireTime;
 
 use crate::archive::Container;
 use crate::catalog::{
-    self, ArchiveOrigin, ArchiveRow, ArchiveType, CourseRow, JobRow, RevisionOrigin, RevisionRow, ShareRow,
+    ArchiveOrigin, ArchiveRow, ArchiveType, CourseRow, JobRow, RevisionOrigin, RevisionRow, ShareRow,
     SiteRow, StorageUseRow, UploadRow, UploadState,
 };
 use crate::clock::Timestamp;
@@ -175,16 +175,16 @@ fn share(row: &ShareRow) -> proto::Share {
 
 /// An archive without its shares as a message.
 pub fn archive(row: &ArchiveRow) -> proto::Archive {
-    let form = |container: proto::Container, size: Option<u64>, sha256: Option<crate::digest::Sha256>| {
+    let form = |container, size: Option<u64>, sha256: Option<crate::digest::Sha256>| {
         size.map(|size| proto::ArchiveForm {
-            container: container.into(),
+            container: wire_container(container).into(),
             size_bytes: count(size),
             sha256: text(sha256),
         })
     };
     let forms = [
-        form(proto::Container::Zip, row.zip_size_bytes, row.zip_sha256),
-        form(proto::Container::TarGz, row.tgz_size_bytes, row.tgz_sha256),
+        form(Container::Zip, row.zip_size_bytes, row.zip_sha256),
+        form(Container::TarGz, row.tgz_size_bytes, row.tgz_sha256),
     ];
     proto::Archive {
         name: archive_name(&row.site, &row.archive).to_string(),
@@ -199,11 +199,7 @@ pub fn archive(row: &ArchiveRow) -> proto::Archive {
         }
         .into(),
         r#type: wire_type(row.archive_type).into(),
-        container: match row.container {
-            catalog::Container::Zip => proto::Container::Zip,
-            catalog::Container::TarGz => proto::Container::TarGz,
-        }
-        .into(),
+        container: wire_container(row.container).into(),
         member_count: count(row.tree.members),
         content_bytes: count(row.tree.content_bytes),
         upload_size_bytes: count(row.upload_size_bytes.unwrap_or(0)),
@@ -276,12 +272,7 @@ pub fn inspection(inspected: &Inspected) -> proto::Inspection {
 pub fn told(manifest: &Manifest) -> proto::Inspection {
     let (site, course) = (&manifest.original_site, &manifest.original_course);
     proto::Inspection {
-        r#type: match manifest.archive_type {
-            crate::moodle::ArchiveType::Course => proto::ArchiveType::Course,
-            crate::moodle::ArchiveType::Section => proto::ArchiveType::Section,
-            crate::moodle::ArchiveType::Activity => proto::ArchiveType::Activity,
-        }
-        .into(),
+        r#type: wire_type(manifest.archive_type.into()).into(),
         format: manifest.format.clone(),
         mode: manifest.mode,
         interactive: manifest.interactive,

@@ -5,13 +5,11 @@
 //! This module knows neither the catalog that stores jobs nor the worker that runs them.
 
 mod backoff;
-pub(crate) mod label;
 mod outcome;
 mod payload;
 mod state;
 
 pub use backoff::{MAX_ATTEMPTS, backoff};
-pub use label::UnknownLabel;
 pub use outcome::{Finding, JobResult, Problem, Progress, Severity};
 pub use payload::{Area, JobKind, JobPayload, PayloadError};
 pub use state::{JobState, Priority};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::label::labels;
 use crate::ids::{ArchiveId, CourseId};
+use crate::label::labels;
 use crate::reason::Reason;
 
 /// How far a job is.

@@ -3,10 +3,10 @@
 //! A payload is written by one version of the service and may be read by the next, so a change of meaning takes a
 //! new version number, and the golden texts below stay readable. Names within a payload are ids: the site is the job's.
 
-use super::label::labels;
 use crate::backup::Order;
 use crate::digest::Sha256;
 use crate::ids::{ArchiveId, CourseId, JobId, UploadId};
+use crate::label::labels;
 
 labels! {
     /// Where an archive lives, and so who may see it and how long it stays.

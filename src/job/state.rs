@@ -1,6 +1,6 @@
 //! Where a job stands, and how urgent it is.
 
-use super::label::labels;
+use crate::label::labels;
 
 labels! {
     /// Where a job stands.

@@ -5,7 +5,7 @@
 
 use super::error::Malformed;
 use super::wire::Reader;
-use crate::course::{ContentRef, Encoding};
+use crate::course::{ContentKind, ContentRef, Encoding};
 use crate::digest::{Digest, Sha1};
 
 /// First and last bytes of every pack.
@@ -26,28 +26,12 @@ const CIPHER_NONE: u8 = 0;
 const FOOTER_PLAIN: u8 = 0;
 const HAS_SHA1: u8 = 1;
 
-/// What an item of a pack is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ItemKind {
-    /// The content of a member.
-    Content,
-    /// The root or a block of a tree.
-    Tree,
-    /// The record of an archive or of a revision.
-    Record,
-}
-
-impl ItemKind {
-    fn code(self) -> u8 {
-        match self {
-            Self::Content => 1,
-            Self::Tree => 2,
-            Self::Record => 3,
-        }
-    }
-
-    fn from_code(code: u8) -> Option<Self> {
-        [Self::Content, Self::Tree, Self::Record].into_iter().find(|kind| kind.code() == code)
+/// How a footer writes what an item is.
+fn code(kind: ContentKind) -> u8 {
+    match kind {
+        ContentKind::Content => 1,
+        ContentKind::Tree => 2,
+        ContentKind::Record => 3,
     }
 }
 
@@ -55,7 +39,7 @@ impl ItemKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackItem {
     /// What it is.
-    pub kind: ItemKind,
+    pub kind: ContentKind,
     /// Its address and the form in which its bytes are kept.
     pub content: ContentRef,
     /// SHA-1 of the content, where it is known: its name in Moodle's file pool.
@@ -64,7 +48,7 @@ pub struct PackItem {
 
 impl PackItem {
     /// The item for bytes that are kept as they are.
-    pub fn stored(kind: ItemKind, bytes: &[u8]) -> Self {
+    pub fn stored(kind: ContentKind, bytes: &[u8]) -> Self {
         let size = bytes.len() as u64;
         let content = ContentRef {
             digest: Digest::of(bytes),
@@ -141,7 +125,7 @@ fn encode_item(out: &mut Vec<u8>, PackedItem { item, offset }: &PackedItem) {
         Encoding::Deflate => 1,
     };
     let flags = if item.sha1.is_some() { HAS_SHA1 } else { 0 };
-    out.extend_from_slice(&[item.kind.code(), encoding, flags, 0]);
+    out.extend_from_slice(&[code(item.kind), encoding, flags, 0]);
     out.extend_from_slice(&content.crc32.to_le_bytes());
     out.extend_from_slice(&content.digest.0);
     for number in [content.form, content.size, content.encoded_size, *offset] {
@@ -218,7 +202,7 @@ fn decode_item(reader: &mut Reader<'_>) -> Result<PackedItem, Malformed> {
     let sha1 = Sha1(reader.array()?);
     reader.reserved(4)?;
 
-    let Some(kind) = ItemKind::from_code(kind) else {
+    let Some(kind) = ContentKind::ALL.iter().copied().find(|known| code(*known) == kind) else {
         return Err(reader.damaged("an item is of an unknown kind"));
     };
     let sha1 = match flags {
@@ -255,7 +239,7 @@ mod tests {
     use super::*;
 
     fn items() -> Vec<PackedItem> {
-        let stored = PackItem::stored(ItemKind::Record, b"{}");
+        let stored = PackItem::stored(ContentKind::Record, b"{}");
         let deflated = ContentRef {
             digest: Digest([0x11; 32]),
             size: 1000,
@@ -264,7 +248,8 @@ mod tests {
             encoded_size: 300,
             form: 0x7766_5544_3322_1100,
         };
-        let content = PackItem { kind: ItemKind::Content, content: deflated, sha1: Some(Sha1([0x22; 20])) };
+        let content =
+            PackItem { kind: ContentKind::Content, content: deflated, sha1: Some(Sha1([0x22; 20])) };
         vec![PackedItem { item: content, offset: 64 }, PackedItem { item: stored, offset: 400 }]
     }
 

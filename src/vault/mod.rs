@@ -27,7 +27,7 @@ mod wire;
 
 pub use config::StorageConfig;
 pub use error::{Cause, Malformed, VaultError};
-pub use footer::{ItemKind, PackFooter, PackItem, PackedItem};
+pub use footer::{PackFooter, PackItem, PackedItem};
 pub use journal::{JournalEvent, SegmentId};
 pub use key::VaultKey;
 pub use pack::{PackWriter, WrittenPack};

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use coursevault::access::{Action, Decision, Parts, decide};
+use coursevault::archive::Container;
 use coursevault::catalog::{
-    ArchiveOrigin, ArchivePosition, ArchiveQuery, ArchiveRow, ArchiveType, Area, Container, HoldRow, ShareRow,
+    ArchiveOrigin, ArchivePosition, ArchiveQuery, ArchiveRow, ArchiveType, Area, HoldRow, ShareRow,
 };
 use coursevault::filter::{parse, parse_order};
 use coursevault::ids::ArchiveId;

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use coursevault::catalog::{
-    ContentKind, ContentRow, Location, PackRow, RevisionOrigin, RevisionRow, StorageUseRow,
-};
-use coursevault::course::{ContentRef, Encoding};
+use coursevault::catalog::{ContentRow, Location, PackRow, RevisionOrigin, RevisionRow, StorageUseRow};
+use coursevault::course::{ContentKind, ContentRef, Encoding};
 use coursevault::digest::{Digest, Sha1};
 use coursevault::ids::{ArchiveId, PackId};
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use coursevault::archive::Container;
 use coursevault::catalog::{
-    ArchiveOrigin, ArchiveRow, ArchiveType, Area, Catalog, CatalogClock, CatalogConfig, Container, CourseRow,
-    JobRow, NewJob, SiteRow,
+    ArchiveOrigin, ArchiveRow, ArchiveType, Area, Catalog, CatalogClock, CatalogConfig, CourseRow, JobRow,
+    NewJob, SiteRow,
 };
 use coursevault::clock::{Clock, ManualClock, Timestamp};
 use coursevault::course::TreeRef;
 use coursevault::digest::Digest;
-use coursevault::ids::{ArchiveId, CourseId, JobId, SiteId, StorageName};
+use coursevault::ids::{ArchiveId, CourseId, JobId, JobName, SiteId, StorageName, UploadId, UploadName};
 use coursevault::job::{JobPayload, Priority, Problem, Progress};
 use coursevault::reason::Reason;
 use sqlx::Connection;
@@ -171,6 +172,14 @@ impl Ground {
     }
 
     /// Claims the next job and gives its id and token.
+    pub fn job_name(&self, job: &JobId) -> JobName {
+        JobName { site: self.site.clone(), job: job.clone() }
+    }
+
+    pub fn upload_name(&self, upload: &UploadId) -> UploadName {
+        UploadName { site: self.site.clone(), upload: upload.clone() }
+    }
+
     pub async fn claim(&self, owner: &str) -> anyhow::Result<Option<(JobId, i64)>> {
         let claimed = self.catalog.claim_job(owner, LEASE).await?;
         Ok(claimed.map(|claimed| (claimed.job.job, claimed.token)))

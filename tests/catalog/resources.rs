@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::ensure;
-use coursevault::catalog::{CatalogError, Container, RequestRow, Resource, RevisionOrigin, RevisionRow};
+use coursevault::archive::Container;
+use coursevault::catalog::{CatalogError, RequestRow, Resource, RevisionOrigin, RevisionRow};
 use coursevault::digest::Sha256;
 use coursevault::ids::ArchiveId;
 use coursevault::job::{Finding, Severity};

@@ -4,10 +4,10 @@ use std::any::Any;
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use coursevault::course::ContentRef;
+use coursevault::course::{ContentKind, ContentRef};
 use coursevault::digest::Digest;
 use coursevault::ids::{PackId, SiteId};
-use coursevault::vault::{ItemKind, PackItem, PackWriter, Storage, StorageConfig, VaultError, WrittenPack};
+use coursevault::vault::{PackItem, PackWriter, Storage, StorageConfig, VaultError, WrittenPack};
 
 use crate::s3_server::S3Server;
 
@@ -72,7 +72,7 @@ pub fn noise(seed: u64, size: usize) -> Bytes {
 }
 
 pub fn item(bytes: &[u8]) -> PackItem {
-    PackItem::stored(ItemKind::Content, bytes)
+    PackItem::stored(ContentKind::Content, bytes)
 }
 
 pub async fn put(writer: &mut PackWriter, bytes: Bytes) -> Result<(), VaultError> {
