@@ -283,6 +283,13 @@ fn each_limit_holds_at_its_value_and_not_beyond() {
     // moodle_backup, information, details, detail, type.
     assert_eq!(reason(&Limits { xml_depth: 5, ..base }), None);
     assert_eq!(reason(&Limits { xml_depth: 4, ..base }), Some(Reason::LimitXmlDepth));
+    let long = |size: usize| {
+        format!("<original_course_fullname>{}</original_course_fullname>", "é".repeat(size / 2))
+    };
+    assert!(parse(document(&long(64 << 10)).as_bytes(), &base).is_ok());
+    assert!(assert_invalid(document(&long((64 << 10) + 2))).contains("65536 bytes"));
+    // What is skipped may be as long as it likes.
+    assert!(parse(document(&format!("<x><y>{}</y></x>", long(1 << 20))).as_bytes(), &base).is_ok());
 }
 
 #[test]
