@@ -28,6 +28,9 @@ use crate::vault::{PackItem, PackWriter, Storage, WrittenPack, tree as blocks};
 const BATCH_ITEMS: usize = 400;
 const BATCH_BYTES: usize = 8 << 20;
 
+/// Findings that are told one by one: they are kept with the archive's row, which every list reads.
+const MAX_FINDINGS: usize = 100;
+
 /// What was staged of an archive: durable as soon as [`Stager::finish`] has returned, invisible until committed.
 pub struct Staged {
     /// The members.
@@ -84,6 +87,8 @@ pub struct Stager {
     large: Option<Large>,
     manifest: Option<Vec<u8>>,
     findings: Vec<Finding>,
+    /// Contents that are not what their names say; the first of them are findings.
+    altered: usize,
 }
 
 impl Stager {
@@ -103,6 +108,7 @@ impl Stager {
             large: None,
             manifest: None,
             findings: Vec::new(),
+            altered: 0,
         }
     }
 
@@ -144,11 +150,23 @@ impl Stager {
             tree: Arc::new(tree),
             packs: Vec::new(),
             manifest: self.manifest.take(),
-            findings: std::mem::take(&mut self.findings),
+            findings: self.take_findings(),
         };
         let record = record(&staged)?;
         self.put_plain(ContentKind::Record, &record)?;
         Ok(staged)
+    }
+
+    fn take_findings(&mut self) -> Vec<Finding> {
+        if let Some(more) = self.altered.checked_sub(MAX_FINDINGS).filter(|more| *more > 0) {
+            self.findings.push(Finding {
+                severity: Severity::Warning,
+                code: "CONTENT_ALTERED".into(),
+                path: String::new(),
+                message: format!("{more} more contents are not what their names say"),
+            });
+        }
+        std::mem::take(&mut self.findings)
     }
 
     /// Removes what was written, as far as that is possible; the rest is garbage that nothing names.
@@ -183,6 +201,10 @@ impl Stager {
         if let (Some(claimed), Some(actual)) = (path.claimed_sha1(), actual)
             && claimed != actual
         {
+            self.altered += 1;
+            if self.altered > MAX_FINDINGS {
+                return;
+            }
             self.findings.push(Finding {
                 severity: Severity::Warning,
                 code: "CONTENT_ALTERED".into(),
