@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +18,14 @@ use tonic_health::server::HealthReporter;
 use crate::catalog::{Catalog, CatalogClock, CatalogConfig, Dialect};
 use crate::clock::Clock;
 use crate::config::{Config, storage_primary};
-use crate::engine::{Engine, Rules};
-use crate::grpc::{self, AuthLayer, ServerFacts, Tokens};
+use crate::engine::{Engine, Rules, StorageHealth};
+use crate::grpc::{self, AuthLayer, DrainLayer, ServerFacts, Tokens};
 use crate::ids::StorageName;
 use crate::vault::{StorageConfig, Vault, VaultError};
 use crate::worker::Worker;
+
+/// Of the time to drain: calls that are left then are told so, and their answers have this long to get out.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why a server cannot start or run.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +155,7 @@ impl App {
             .max_concurrent_streams(Some(200))
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .layer(DrainLayer(self.engine.clone()))
             .layer(AuthLayer(Tokens::new(&self.config.tokens)))
             .add_routes(routes.routes())
             .serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
@@ -170,14 +175,20 @@ impl App {
         stop.cancel();
         closing.cancel();
         let drain = Duration::from_secs(self.config.drain_seconds.into());
-        // Half-open connections could keep a server from ending for hours, so what is left then is dropped.
-        let drained = tokio::time::timeout(drain, async {
+        let last = LAST_WORDS.min(drain / 4);
+        let mut drained = pin!(async {
             let served = server.await;
             (served, worker.await, probing.await)
         });
-        match drained.await {
-            Ok((served, ..)) => served?,
-            Err(_) => tracing::warn!("some calls had to be dropped"),
+        let mut ended = tokio::time::timeout(drain - last, &mut drained).await;
+        if ended.is_err() {
+            self.engine.drop_calls();
+            // Half-open connections could keep a server from ending for hours, so what is left then is dropped.
+            ended = tokio::time::timeout(last, drained).await;
+            tracing::warn!(unheard = ended.is_err(), "some calls had to be dropped");
+        }
+        if let Ok((served, ..)) = ended {
+            served?;
         }
         Ok(())
     }
@@ -211,19 +222,21 @@ fn lock_data_dir(path: &std::path::Path) -> Result<std::fs::File, AppError> {
     }
 }
 
-/// Says which services can do their work: without the catalog none, without the storage those that move bytes are out.
+/// Says which services can do their work: without the catalog none, without the storage those that move bytes are out,
+/// and with a full one those that do nothing but store.
 async fn report_health(engine: Engine, reporter: HealthReporter, stop: CancellationToken) {
     // Courses too: they are published and downloaded.
-    const NEED_STORAGE: [&str; 4] = [
-        "coursevault.v1.BackupService",
-        "coursevault.v1.CourseService",
-        "coursevault.v1.RestoreService",
-        "coursevault.v1.TransferService",
-    ];
+    const READ: [&str; 2] = ["coursevault.v1.BackupService", "coursevault.v1.CourseService"];
+    const WRITE: [&str; 2] = ["coursevault.v1.RestoreService", "coursevault.v1.TransferService"];
     loop {
-        let (catalog, storage) = (engine.catalog_answers().await, engine.storage_answers().await);
+        let (catalog, storage) = (engine.catalog_answers().await, engine.storage_health().await);
+        let is_out = |service: &&str| match storage {
+            StorageHealth::Works => false,
+            StorageHealth::Full => WRITE.contains(service),
+            StorageHealth::Silent => READ.contains(service) || WRITE.contains(service),
+        };
         for service in grpc::SERVICES.into_iter().chain([""]) {
-            let serves = catalog && (storage || !NEED_STORAGE.contains(&service));
+            let serves = catalog && !is_out(&service);
             let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
             if stop.is_cancelled() {
                 return;

@@ -160,6 +160,12 @@ pub enum CatalogError {
         /// What the driver says, without the connection's address.
         what: String,
     },
+    /// The database has no room left.
+    #[error("the catalog has no room left: {what}")]
+    Full {
+        /// What the driver says, without the connection's address.
+        what: String,
+    },
     /// The address of the database is none.
     #[error("the catalog's address {what}")]
     Configuration {
@@ -210,6 +216,8 @@ impl CatalogError {
             Self::JobNotRetryable { .. } => Reason::JobNotRetryable,
             Self::Corrupt { .. } => Reason::CatalogCorrupt,
             Self::Unavailable { .. } => Reason::CatalogUnavailable,
+            // Where it lies is the operator's to know; for a caller nothing can be stored.
+            Self::Full { .. } => Reason::StorageFull,
             Self::Unstorable { .. } | Self::Configuration { .. } | Self::Driver { .. } => Reason::Internal,
         }
     }
@@ -242,6 +250,7 @@ impl CatalogError {
             | Self::Corrupt { .. }
             | Self::Unstorable { .. }
             | Self::Unavailable { .. }
+            | Self::Full { .. }
             | Self::Configuration { .. }
             | Self::Driver { .. } => None,
         }
@@ -283,7 +292,11 @@ impl CatalogError {
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default();
                 let what = format!("{} ({code})", database.message());
-                if passes(&code) { Self::Unavailable { what } } else { Self::Driver { what } }
+                match () {
+                    () if is_full(&code) => Self::Full { what },
+                    () if passes(&code) => Self::Unavailable { what },
+                    () => Self::Driver { what },
+                }
             }
             other => Self::Driver { what: other.to_string() },
         }
@@ -298,12 +311,17 @@ impl From<sqlx::Error> for CatalogError {
 
 /// Whether an error of that code may pass. SQLSTATE classes of PostgreSQL: 08 connection, 40 serialisation and
 /// deadlock, 53 resources, 57P shutdown and start, 55P03 lock not available, 28 and 3D000 while a database is being
-/// set up. SQLite's primary codes, in the low byte: 5 busy, 6 locked, 10 input or output, 13 full, 14 cannot open.
+/// set up. SQLite's primary codes, in the low byte: 5 busy, 6 locked, 10 input or output, 14 cannot open.
 fn passes(code: &str) -> bool {
     if code.len() == 5 {
         return ["08", "40", "53", "57P", "55P03", "28", "3D000"].iter().any(|class| code.starts_with(class));
     }
-    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14))
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 14))
+}
+
+/// Whether an error of that code says that the disk is full: `disk_full` of PostgreSQL, `SQLITE_FULL`.
+fn is_full(code: &str) -> bool {
+    matches!(code, "53100" | "13")
 }
 
 #[cfg(test)]
@@ -312,12 +330,13 @@ mod tests {
 
     #[test]
     fn codes_are_sorted() {
-        for passing in ["08006", "40P01", "57P03", "5", "261", "517", "13"] {
-            assert!(passes(passing), "{passing}");
+        for passing in ["08006", "40P01", "53300", "57P03", "5", "261", "517"] {
+            assert!(passes(passing) && !is_full(passing), "{passing}");
         }
         for lasting in ["23505", "42601", "1555", "1", ""] {
-            assert!(!passes(lasting), "{lasting}");
+            assert!(!passes(lasting) && !is_full(lasting), "{lasting}");
         }
+        assert!(is_full("13") && is_full("53100"));
     }
 
     #[test]

@@ -67,6 +67,11 @@ impl Error {
         self
     }
 
+    /// The server stops; the same call goes on at another one, or later.
+    pub fn shutting_down() -> Self {
+        Self::new(Reason::ShuttingDown, "the server is stopping").retryable()
+    }
+
     /// A resource that is not there.
     pub fn not_found(reason: Reason, name: &impl ToString) -> Self {
         let name = name.to_string();

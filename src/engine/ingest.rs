@@ -90,7 +90,7 @@ impl Engine {
         let free = Arc::clone(&self.ingests).acquire_owned();
         match tokio::time::timeout(ADMISSION, free).await {
             Ok(Ok(permit)) => self.read(arriving, input, sent, Some(permit)).await,
-            Ok(Err(_)) => Err(Error::new(Reason::ShuttingDown, "the server is stopping").retryable()),
+            Ok(Err(_)) => Err(Error::shutting_down()),
             Err(_) => {
                 let message = "too many uploads at once; an upload session takes bytes at any time";
                 Err(Error::new(Reason::Overloaded, message).retryable())

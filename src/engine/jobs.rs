@@ -164,7 +164,7 @@ impl JobWatch {
                 _ = self.changes.changed() => {}
                 () = tokio::time::sleep(LOOK) => {}
                 () = self.engine.closing.cancelled() => {
-                    return Err(Error::new(Reason::ShuttingDown, "the server is stopping").retryable());
+                    return Err(Error::shutting_down());
                 }
             }
         }

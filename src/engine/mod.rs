@@ -43,6 +43,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{SiteId, StorageName};
 use crate::limits::Limits;
+use crate::reason::Reason;
 use crate::vault::{Storage, Vault};
 
 pub use access::Seen;
@@ -64,6 +65,17 @@ pub use uploads::{Finished, UploadStream};
 
 /// Comparisons at once in this process; others wait.
 const COMPARISONS: usize = 4;
+
+/// What a storage is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageHealth {
+    /// It takes and gives.
+    Works,
+    /// It gives only.
+    Full,
+    /// It does neither.
+    Silent,
+}
 
 /// What the use cases need of the configuration.
 #[derive(Clone, Debug)]
@@ -99,6 +111,8 @@ pub struct Engine {
     changes: Arc<watch::Sender<u64>>,
     /// Ends all watches, waits and streams of upload sessions when the server stops.
     closing: CancellationToken,
+    /// Ends all calls that are left when a stopping server waits no longer.
+    dropping: CancellationToken,
     /// One flush of the journal at a time.
     journal: Arc<Mutex<()>>,
 }
@@ -129,6 +143,7 @@ impl Engine {
             work: Arc::new(Notify::new()),
             changes: Arc::new(watch::Sender::new(0)),
             closing: CancellationToken::new(),
+            dropping: CancellationToken::new(),
             journal: Arc::new(Mutex::new(())),
         }
     }
@@ -174,6 +189,16 @@ impl Engine {
         self.closing.cancelled().await;
     }
 
+    /// Ends whatever call is left.
+    pub fn drop_calls(&self) {
+        self.dropping.cancel();
+    }
+
+    /// Ends when calls that are left are dropped.
+    pub async fn dropping_calls(&self) {
+        self.dropping.cancelled().await;
+    }
+
     /// Whether the catalog answers.
     pub async fn catalog_answers(&self) -> bool {
         let answer = self.catalog.check().await;
@@ -183,16 +208,23 @@ impl Engine {
         answer.is_ok()
     }
 
-    /// Whether the storage answers.
-    pub async fn storage_answers(&self) -> bool {
+    /// What the storage is good for now.
+    pub async fn storage_health(&self) -> StorageHealth {
         let answer = match self.vault.storage(&self.rules.storage) {
             Ok(storage) => storage.check().await.map_err(Error::from),
             Err(error) => Err(error.into()),
         };
-        if let Err(error) = &answer {
-            tracing::error!(error = error.chain(), "the storage does not answer");
+        match answer {
+            Ok(()) => StorageHealth::Works,
+            Err(error) if error.reason == Reason::StorageFull => {
+                tracing::error!(error = error.chain(), "the storage is full");
+                StorageHealth::Full
+            }
+            Err(error) => {
+                tracing::error!(error = error.chain(), "the storage does not answer");
+                StorageHealth::Silent
+            }
         }
-        answer.is_ok()
     }
 
     fn now(&self) -> Timestamp {
@@ -212,6 +244,6 @@ impl Engine {
         self.catalog
             .get_site(site)
             .await?
-            .ok_or_else(|| Error::not_found(crate::reason::Reason::SiteNotFound, &format!("sites/{site}")))
+            .ok_or_else(|| Error::not_found(Reason::SiteNotFound, &format!("sites/{site}")))
     }
 }

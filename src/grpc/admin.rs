@@ -94,12 +94,11 @@ impl AdminService for Admin {
         let message = request.into_inner();
         let page = Page::parse(message.page_size, &message.page_token, &["sites", &principal.name])?;
         let after: Option<SiteId> = page.key()?;
-        let mut rows = match &principal.scope {
+        let rows = match &principal.scope {
             Scope::Administrator => self.engine.list_sites(after.as_ref(), page.fetch()).await?,
             Scope::Sites(sites) => self.engine.sites_of(sites, after.as_ref(), page.fetch()).await?,
         };
-        let next_page_token = page.cut(&mut rows, |row| row.site.to_string());
-        let sites = rows.iter().map(convert::site).collect();
+        let (sites, next_page_token) = page.fill(&rows, |row| row.site.to_string(), convert::site);
         Ok(Response::new(ListSitesResponse { sites, next_page_token }))
     }
 

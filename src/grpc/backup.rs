@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::comparison;
 use super::convert::{self, name};
+use super::drain::until_dropped;
 use super::intake::{Accepts, Part, Stored, receive};
 use super::outflow::{self, Outflow, range, stream_out};
 use super::paging::Page;
@@ -14,7 +15,7 @@ use super::{auth, call, listing, mask, settings};
 use crate::access::Action;
 use crate::backup::BuiltInPreset;
 use crate::catalog::{ArchivePosition, ArchiveRow, Newest};
-use crate::engine::{Comparable, Engine, Error, MemberReader, NewShare, Until};
+use crate::engine::{Comparable, Engine, Error, MemberReader, NewShare, Seen, Until};
 use crate::ids::{ArchiveName, CourseName, RevisionName, SiteName};
 use crate::principal::Principal;
 use crate::proto::backup_service_server::BackupService;
@@ -160,9 +161,10 @@ impl BackupService for Backup {
         let SiteName(site) = name("parent", &message.parent)?;
         auth::reach(&principal, &site)?;
         let (query, page) = listing::query(&principal, &site, &message)?;
-        let mut rows = self.0.list_archives(&site, &query, page.fetch()).await?;
-        let next_page_token = page.cut(&mut rows, |row| listing::position_key(&ArchivePosition::of(row)));
-        let archives = self.0.seen(&principal, rows).await?.iter().map(convert::seen).collect();
+        let rows = self.0.list_archives(&site, &query, page.fetch()).await?;
+        let seen = self.0.seen(&principal, rows).await?;
+        let key = |seen: &Seen| listing::position_key(&ArchivePosition::of(&seen.row));
+        let (archives, next_page_token) = page.fill(&seen, key, convert::seen);
         Ok(Response::new(ListArchivesResponse { archives, next_page_token }))
     }
 
@@ -290,7 +292,7 @@ impl BackupService for Backup {
         let container = convert::container("container", message.container)?;
         let range = range(message.offset, message.limit, &message.if_etag)?;
         let download = self.0.download_archive(&name, container, range).await?;
-        Ok(stream_out(download, |part| DownloadArchiveResponse {
+        Ok(stream_out(&self.0, download, |part| DownloadArchiveResponse {
             part: Some(match part {
                 outflow::Part::Header(header) => Wire::Header(header),
                 outflow::Part::Chunk(chunk) => Wire::Chunk(chunk),
@@ -309,9 +311,8 @@ impl BackupService for Backup {
         let list = [message.parent.as_str(), message.path_prefix.as_str()];
         let page = Page::parse(message.page_size, &message.page_token, &list)?;
         let (prefix, limit) = (&message.path_prefix, page.fetch() as usize);
-        let mut entries = self.0.list_members(&name, prefix, page.after.as_deref(), limit).await?;
-        let next_page_token = page.cut(&mut entries, |entry| entry.path.to_string());
-        let members = entries.iter().map(convert::member).collect();
+        let entries = self.0.list_members(&name, prefix, page.after.as_deref(), limit).await?;
+        let (members, next_page_token) = page.fill(&entries, |entry| entry.path.to_string(), convert::member);
         Ok(Response::new(ListArchiveMembersResponse { members, next_page_token }))
     }
 
@@ -326,7 +327,7 @@ impl BackupService for Backup {
             return Err(Error::field("path", "is required").into());
         }
         let member = self.0.open_member(&name, &message.path).await?;
-        Ok(Response::new(stream_member(member)))
+        Ok(Response::new(until_dropped(&self.0, stream_member(member))))
     }
 
     async fn inspect_archive(

@@ -2,6 +2,7 @@
 
 use prost_types::Timestamp as WireTime;
 
+use super::bounded::{ANSWER_BYTES, fit};
 use crate::archive::Container;
 use crate::catalog::{
     ArchiveOrigin, ArchiveRow, ArchiveType, CourseRow, JobRow, RevisionOrigin, RevisionRow, ShareRow,
@@ -254,18 +255,19 @@ pub fn finding(finding: &Finding) -> proto::Finding {
     }
 }
 
-/// What an archive says of itself, as a message.
+/// What an archive says of itself, as a message that clients take.
 pub fn inspection(inspected: &Inspected) -> proto::Inspection {
     let row = &inspected.row;
     let told = inspected.manifest.as_ref().map(told).unwrap_or_default();
-    proto::Inspection {
+    let all = proto::Inspection {
         r#type: wire_type(row.archive_type).into(),
         format: if inspected.manifest.is_some() { told.format } else { "imscc1".into() },
         findings: row.findings.iter().map(finding).collect(),
         member_count: count(row.tree.members),
         content_bytes: count(row.tree.content_bytes),
         ..told
-    }
+    };
+    fit(all, ANSWER_BYTES)
 }
 
 /// What `moodle_backup.xml` says, as a message; what it does not say is left at its default.

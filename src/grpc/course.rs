@@ -43,9 +43,8 @@ impl CourseService for Course {
         let list = [message.parent.as_str(), if message.show_deleted { "deleted" } else { "live" }];
         let page = Page::parse(message.page_size, &message.page_token, &list)?;
         let after = page.key()?;
-        let mut rows = self.0.list_courses(&site, after.as_ref(), page.fetch(), message.show_deleted).await?;
-        let next_page_token = page.cut(&mut rows, |row| row.course.to_string());
-        let courses = rows.iter().map(convert::course).collect();
+        let rows = self.0.list_courses(&site, after.as_ref(), page.fetch(), message.show_deleted).await?;
+        let (courses, next_page_token) = page.fill(&rows, |row| row.course.to_string(), convert::course);
         Ok(Response::new(ListCoursesResponse { courses, next_page_token }))
     }
 
@@ -69,9 +68,9 @@ impl CourseService for Course {
         let name: CourseName = name("parent", &message.parent)?;
         auth::reach(&principal, &name.site)?;
         let page = Page::parse(message.page_size, &message.page_token, &["revisions", &message.parent])?;
-        let mut rows = self.0.list_revisions(&name, page.key()?, page.fetch()).await?;
-        let next_page_token = page.cut(&mut rows, |row| row.revision.to_string());
-        let revisions = rows.iter().map(convert::revision).collect();
+        let rows = self.0.list_revisions(&name, page.key()?, page.fetch()).await?;
+        let (revisions, next_page_token) =
+            page.fill(&rows, |row| row.revision.to_string(), convert::revision);
         Ok(Response::new(ListRevisionsResponse { revisions, next_page_token }))
     }
 
@@ -90,7 +89,7 @@ impl CourseService for Course {
         let container = convert::container("container", message.container)?.unwrap_or(Container::Zip);
         let range = range(message.offset, message.limit, &message.if_etag)?;
         let download = self.0.download_course(&course, number, container, range).await?;
-        Ok(stream_out(download, |part| DownloadCourseResponse {
+        Ok(stream_out(&self.0, download, |part| DownloadCourseResponse {
             part: Some(match part {
                 outflow::Part::Header(header) => Wire::Header(header),
                 outflow::Part::Chunk(chunk) => Wire::Chunk(chunk),

@@ -89,9 +89,9 @@ impl JobService for Jobs {
             course: super::intake::course_of(&site, "course", &message.course)?,
             without_uploads_but_of: (!principal.is_administrator()).then(|| principal.name.clone()),
         };
-        let mut rows = self.0.list_jobs(&site, &filter, newest(&page)?.as_ref(), page.fetch()).await?;
-        let next_page_token = page.cut(&mut rows, |row| newest_key(row.create_time, &row.job));
-        let jobs = rows.iter().map(|row| told(&principal, row)).collect();
+        let rows = self.0.list_jobs(&site, &filter, newest(&page)?.as_ref(), page.fetch()).await?;
+        let key = |row: &JobRow| newest_key(row.create_time, &row.job);
+        let (jobs, next_page_token) = page.fill(&rows, key, |row| told(&principal, row));
         Ok(Response::new(ListJobsResponse { jobs, next_page_token }))
     }
 

@@ -7,7 +7,9 @@ pub mod settings;
 mod admin;
 mod auth;
 mod backup;
+mod bounded;
 mod course;
+mod drain;
 mod intake;
 mod jobs;
 mod listing;
@@ -21,6 +23,7 @@ mod transfer;
 
 pub use admin::ServerFacts;
 pub use auth::{AuthLayer, Tokens};
+pub use drain::DrainLayer;
 pub use status::DOMAIN;
 
 use prost::Message;

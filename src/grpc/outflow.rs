@@ -6,7 +6,8 @@ use futures::{Stream, StreamExt, stream};
 use tonic::{Response, Status};
 
 use super::convert;
-use crate::engine::{Download, Error, Outgoing, Range};
+use super::drain::until_dropped;
+use crate::engine::{Download, Engine, Error, Outgoing, Range};
 use crate::proto;
 use crate::reason::Reason;
 
@@ -33,7 +34,11 @@ pub fn range(offset: i64, limit: i64, if_etag: &str) -> Result<Range, Error> {
 }
 
 /// A download as a response stream.
-pub fn stream_out<M: 'static>(download: Download, message: fn(Part) -> M) -> Response<Outflow<M>> {
+pub fn stream_out<M: 'static>(
+    engine: &Engine,
+    download: Download,
+    message: fn(Part) -> M,
+) -> Response<Outflow<M>> {
     let header = proto::DownloadHeader {
         size_bytes: convert::count(download.size),
         sha256: download.sha256.map(|sha256| sha256.to_string()).unwrap_or_default(),
@@ -64,5 +69,5 @@ pub fn stream_out<M: 'static>(download: Download, message: fn(Part) -> M) -> Res
         }
     });
     let parts = stream::once(async move { Ok(Part::Header(header)) }).chain(rest);
-    Response::new(Box::pin(parts.map(move |part| part.map(message))))
+    Response::new(until_dropped(engine, parts.map(move |part| part.map(message))))
 }

@@ -1,5 +1,8 @@
 //! Pages: sizes, and tokens that hold where a page ended and for which list.
 
+use prost::Message;
+
+use super::bounded::ANSWER_BYTES;
 use crate::digest::Digest;
 use crate::engine::Error;
 use crate::reason::Reason;
@@ -37,14 +40,27 @@ impl Page {
         Ok(Self { after: Some(after), size, list })
     }
 
-    /// Cuts the one row too many that tells whether there is a next page, and makes that page's token.
-    pub fn cut<T>(&self, rows: &mut Vec<T>, key: impl Fn(&T) -> String) -> String {
-        if rows.len() <= self.size as usize {
-            return String::new();
+    /// The rows of this page as messages, and the token of the next page if there is one. `rows` are what
+    /// [`Self::fetch`] asked for, so the one row too many tells that; and so does a row that no client would take.
+    pub fn fill<T, M: Message>(
+        &self,
+        rows: &[T],
+        key: impl Fn(&T) -> String,
+        message: impl Fn(&T) -> M,
+    ) -> (Vec<M>, String) {
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        for row in rows {
+            let next = message(row);
+            bytes += next.encoded_len();
+            if page.len() == self.size as usize || (bytes > ANSWER_BYTES && !page.is_empty()) {
+                let last = rows.get(page.len() - 1).map(key).unwrap_or_default();
+                let token = self.list.iter().chain(last.as_bytes());
+                return (page, token.map(|byte| format!("{byte:02x}")).collect());
+            }
+            page.push(next);
         }
-        rows.truncate(self.size as usize);
-        let last = rows.last().map(key).unwrap_or_default();
-        self.list.iter().chain(last.as_bytes()).map(|byte| format!("{byte:02x}")).collect()
+        (page, String::new())
     }
 
     /// Rows to fetch: one more than wanted.
@@ -72,8 +88,7 @@ mod tests {
     #[test]
     fn a_token_leads_to_the_next_page_of_the_same_list_only() -> Result<(), Error> {
         let page = Page::parse(2, "", &["archives", "sites/main"])?;
-        let mut rows = vec!["a", "b", "c"];
-        let token = page.cut(&mut rows, |row| (*row).to_owned());
+        let (rows, token) = fill(&page, &["a", "b", "c"]);
         assert_eq!(rows, ["a", "b"]);
         assert_eq!(Page::parse(2, &token, &["archives", "sites/main"])?.after.as_deref(), Some("b"));
         for (token, list) in
@@ -91,7 +106,26 @@ mod tests {
         assert_eq!(Page::parse(1000, "", &[])?.size, 1000);
         assert_eq!(Page::parse(1001, "", &[])?.size, 1000);
         assert!(Page::parse(-1, "", &[]).is_err());
-        assert_eq!(Page::parse(2, "", &[])?.cut(&mut vec![1, 2], ToString::to_string), "");
+        assert_eq!(fill(&Page::parse(2, "", &[])?, &["a", "b"]).1, "");
         Ok(())
+    }
+
+    #[test]
+    fn a_page_ends_before_it_is_too_large_to_be_taken() -> Result<(), Error> {
+        let long = "x".repeat(ANSWER_BYTES / 2);
+        let rows = ["a", &long, &long, "b"];
+        let page = Page::parse(10, "", &[])?;
+        let (first, token) = fill(&page, &rows);
+        assert_eq!(first, rows[..2]);
+        assert_eq!(Page::parse(10, &token, &[])?.after.as_deref(), Some(rows[1]));
+        // A row that is too long by itself is a page of its own: nothing could ever come behind it otherwise.
+        let longer = "x".repeat(ANSWER_BYTES + 1);
+        let (alone, token) = fill(&page, &[&longer, "b"]);
+        assert!(alone == [longer] && !token.is_empty());
+        Ok(())
+    }
+
+    fn fill(page: &Page, rows: &[&str]) -> (Vec<String>, String) {
+        page.fill(rows, |row| (*row).to_owned(), |row| (*row).to_owned())
     }
 }

@@ -140,7 +140,7 @@ async fn take_chunks(
         let message = tokio::select! {
             message = within(IDLE, messages.next()) => message,
             // What has arrived is kept, and the session is free for the next server.
-            () = engine.closing() => break Err(Error::new(Reason::ShuttingDown, "the server is stopping").retryable()),
+            () = engine.closing() => break Err(Error::shutting_down()),
         };
         let chunk = match message {
             Err(idle) => break Err(idle),

@@ -149,18 +149,26 @@ async fn a_fact_holds_although_the_journal_lags() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn health_follows_the_storage() -> Result<()> {
     let app = TestApp::start().await?;
-    let turns = async |wanted: bool| {
+    let turns = async |service: &str, wanted: bool| {
         eventually("health turns", || async {
-            let now = serves(&app, "coursevault.v1.BackupService").await.unwrap_or(!wanted);
+            let now = serves(&app, &format!("coursevault.v1.{service}")).await.unwrap_or(!wanted);
             Ok((now == wanted).then_some(()))
         })
         .await
     };
-    turns(true).await?;
+    turns("BackupService", true).await?;
     fail_writes(&app, Fault::Unavailable);
-    turns(false).await?;
+    turns("BackupService", false).await?;
     // What needs no storage goes on.
     ensure!(serves(&app, "coursevault.v1.JobService").await? && serves(&app, "").await?);
+    // A full storage still gives what it has.
     app.faults().clear();
-    turns(true).await
+    fail_writes(&app, Fault::Full);
+    turns("CourseService", true).await?;
+    ensure!(serves(&app, "coursevault.v1.BackupService").await?);
+    for stores_only in ["coursevault.v1.RestoreService", "coursevault.v1.TransferService"] {
+        ensure!(!serves(&app, stores_only).await?, "{stores_only}");
+    }
+    app.faults().clear();
+    turns("TransferService", true).await
 }

@@ -106,6 +106,30 @@ async fn a_stopping_server_ends_waits_and_watches() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_a_stopping_server_drops_hears_why() -> Result<()> {
+    let app = TestApp::with(|config| config.drain_seconds = 1).await?;
+    let (taken, all_taken) = tokio::sync::oneshot::channel();
+    let mut taken = Some(taken);
+    let first = UploadBackupRequest { part: Some(upload_backup_request::Part::Header(header("x.mbz"))) };
+    // It never goes on; asked for more, the header is on its way.
+    let stream = futures::stream::iter([first]).chain(futures::stream::poll_fn(move |_| {
+        taken.take().map(|taken| taken.send(()));
+        std::task::Poll::Pending
+    }));
+    let client = Client::connect(&app.url).await?;
+    let calling = tokio::spawn(async move { client.backups().upload_backup(stream).await });
+    all_taken.await?;
+    // An answer to a later call of the same server: the upload has reached it as well.
+    let app = {
+        ensure!(app.archives(true).await?.is_empty());
+        app.restart().await?
+    };
+    refused(calling.await?, Code::Unavailable, "SHUTTING_DOWN")?;
+    ensure!(app.archives(true).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_ingest_opens_its_session_again() -> Result<()> {
     let app = TestApp::without_worker().await?;
     let bytes = fixture("gen_xs-nu.mbz")?;
