@@ -123,6 +123,37 @@ fn of(member: &Option<String>) -> String {
 }
 
 impl ArchiveError {
+    /// The values in the message that callers may act on, by lower-camel key: the member, the place, the limit.
+    pub fn values(&self) -> Vec<(&'static str, String)> {
+        let at = |offset: &u64, member: &Option<String>| {
+            let member = member.iter().map(|member| ("member", member.clone()));
+            member.chain([("offset", offset.to_string())]).collect()
+        };
+        match self {
+            Self::Truncated { offset, member }
+            | Self::Corrupt { offset, member, .. }
+            | Self::Ambiguous { offset, member, .. } => at(offset, member),
+            Self::Encrypted { member }
+            | Self::MethodUnsupported { member, .. }
+            | Self::KindUnsupported { member, .. }
+            | Self::PathEncoding { shown: member }
+            | Self::Duplicate { path: member }
+            | Self::CaseCollision { path: member, .. }
+            | Self::FileAndFolder { path: member } => vec![("member", member.clone())],
+            Self::LimitMemberBytes { member, limit } => {
+                vec![("member", member.clone()), ("limit", limit.to_string())]
+            }
+            Self::LimitMembers { limit } | Self::LimitContentBytes { limit } | Self::LimitRatio { limit } => {
+                vec![("limit", limit.to_string())]
+            }
+            Self::Path(PathError::Invalid { path, .. }) => vec![("member", path.clone())],
+            Self::Path(PathError::Limit { path, limit, .. }) => {
+                vec![("member", path.clone()), ("limit", limit.to_string())]
+            }
+            Self::FormatUnsupported => Vec::new(),
+        }
+    }
+
     /// The reason for callers.
     pub fn reason(&self) -> Reason {
         match self {

@@ -185,7 +185,10 @@ impl From<crate::catalog::CatalogError> for Error {
 
 impl From<crate::archive::ArchiveError> for Error {
     fn from(error: crate::archive::ArchiveError) -> Self {
-        Self::new(error.reason(), error.to_string())
+        error
+            .values()
+            .into_iter()
+            .fold(Self::new(error.reason(), error.to_string()), |out, (key, value)| out.with(key, &value))
     }
 }
 

@@ -61,6 +61,8 @@ enum Fault {
     Depth,
 }
 
+/// A message of ours, or an error of the reader.
+#[expect(clippy::needless_pass_by_value, reason = "it is what errors are mapped with")]
 fn invalid(what: impl ToString) -> Fault {
     Fault::Invalid(what.to_string())
 }

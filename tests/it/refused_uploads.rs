@@ -147,6 +147,13 @@ async fn bytes_that_are_no_archive() -> Result<()> {
         }
     }
     check(&app, refusals).await?;
+    for (members, reason, member) in [
+        ([("a/B.xml", manifest), ("a/b.xml", manifest)], "MEMBER_DUPLICATE", "a/b.xml"),
+        ([("a", manifest), ("../b.xml", manifest)], "MEMBER_PATH_INVALID", "../b.xml"),
+    ] {
+        let answer = app.send(send(&zip(&members)?)).await;
+        refused_with(answer, Code::InvalidArgument, reason, &Detail::Metadata("member", member))?;
+    }
     // The server is none the worse for it.
     app.upload(&small).await?;
     Ok(())
