@@ -15,6 +15,7 @@ pub mod app;
 pub mod archive;
 pub mod backup;
 pub mod catalog;
+pub mod choice;
 pub mod cli;
 pub mod clock;
 pub mod compare;

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Levels, lowest first: a module may name modules of its own level's list and of all levels below it.
 const VALUES: &[&str] = &["clock", "digest", "ids", "label", "limits", "principal", "reason"];
-const DOMAIN: &[&str] =
-    &["access", "archive", "backup", "compare", "course", "derive", "filter", "format", "job", "moodle"];
+const DOMAIN: &[&str] = &[
+    "access", "archive", "backup", "choice", "compare", "course", "derive", "filter", "format", "job",
+    "moodle",
+];
 
 /// What a module may name besides itself.
 fn allowed(module: &str) -> Option<Vec<&'static str>> {

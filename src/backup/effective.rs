@@ -1,85 +1,11 @@
 //! What a backup will really be made with: every setting with its value and where the value comes from.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use super::item::{ItemKind, Scope};
 use super::settings::{Mode, Setting};
+use super::{Decision, EffectiveItem, Source};
+use crate::choice::{ItemKind, Scope};
 use crate::moodle::{self, SettingLevel};
-
-/// Where a value comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Source {
-    /// The caller asked for it.
-    Asked,
-    /// The preset that the caller took.
-    Preset,
-    /// The default of the backup's mode.
-    Default,
-    /// The site's policy, or a lock of the preset.
-    Lock,
-    /// Another setting leaves no choice.
-    Forced(Cause),
-    /// The course's state holds no such thing, whatever was asked.
-    NotHeld,
-    /// No description covers the activity's plugin, so nobody knows what in it is about people.
-    UnknownPlugin,
-}
-
-/// What forces a value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// The mode of the backup.
-    Mode(Mode),
-    /// A root setting.
-    Setting(Setting),
-    /// A setting of a section or an activity, such as `section_3_included`.
-    Item(String),
-}
-
-impl fmt::Display for Cause {
-    /// The forcing setting's name, or `mode`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mode(_) => f.write_str("mode"),
-            Self::Setting(setting) => setting.fmt(f),
-            Self::Item(name) => f.write_str(name),
-        }
-    }
-}
-
-/// A value and where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decision {
-    /// On or off.
-    pub value: bool,
-    /// Why.
-    pub source: Source,
-}
-
-impl Decision {
-    pub(super) const fn new(value: bool, source: Source) -> Self {
-        Self { value, source }
-    }
-
-    /// "on" or "off", and why, as the middle of a sentence.
-    pub(super) fn sentence(&self) -> String {
-        let value = if self.value { "on" } else { "off" };
-        match &self.source {
-            Source::Asked => format!("{value}, as asked"),
-            Source::Preset => format!("{value} by the preset"),
-            Source::Default => format!("{value} by default"),
-            Source::Lock => format!("locked {value}"),
-            Source::Forced(Cause::Mode(mode)) => format!("{value} in mode {}", mode.as_str()),
-            Source::Forced(cause) => format!("{value} because of {cause}"),
-            Source::NotHeld => format!("{value}, for the course's state holds none"),
-            Source::UnknownPlugin => format!("{value}, for its plugin is not known"),
-        }
-    }
-}
 
 /// A root setting as it will be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,47 +14,6 @@ pub struct EffectiveSetting {
     pub setting: Setting,
     /// Its value.
     pub decision: Decision,
-}
-
-/// A section or an activity as it will be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EffectiveItem {
-    /// Which of the two.
-    pub kind: ItemKind,
-    /// `section_ID` or `MODNAME_CMID`.
-    pub name: String,
-    /// An activity's section, as `section_ID`, where that is part of the backup.
-    pub section: Option<String>,
-    /// An activity's kind, such as `forum`; empty for a section.
-    pub module_name: String,
-    /// Its title.
-    pub title: String,
-    /// Whether it will be in the backup.
-    pub included: Decision,
-    /// Whether its user data will be.
-    pub user_data: Decision,
-}
-
-impl EffectiveItem {
-    /// Moodle's name of its first setting.
-    pub fn included_name(&self) -> String {
-        included_name(&self.name)
-    }
-
-    /// Moodle's name of its second setting.
-    pub fn user_data_name(&self) -> String {
-        user_data_name(&self.name)
-    }
-}
-
-/// Moodle's name for whether an item is in.
-pub(super) fn included_name(item: &str) -> String {
-    format!("{item}_included")
-}
-
-/// Moodle's name for whether an item's user data is in.
-pub(super) fn user_data_name(item: &str) -> String {
-    format!("{item}_userinfo")
 }
 
 /// Everything that a backup will be made with. Made by [`resolve`](super::resolve) only, so that nothing in it

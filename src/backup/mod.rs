@@ -2,27 +2,36 @@
 //!
 //! Pure: values in, values out; time and place are arguments.
 
-mod contradiction;
 mod effective;
 mod file_name;
-mod item;
 mod order;
 mod preset;
 mod resolve;
-mod resolve_items;
-mod selection;
 mod settings;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::choice::{Contradiction, Contradictions, Extent, ItemKind, Scope, Selection};
 pub use crate::format::Compatibility;
-pub use contradiction::{Contradiction, Contradictions};
-pub use effective::{Cause, Decision, Effective, EffectiveItem, EffectiveSetting, Source};
+pub use effective::{Effective, EffectiveSetting};
 pub use file_name::{Contents, Language, file_name};
-pub use item::{ItemKind, Scope};
 pub use order::Order;
-pub use preset::{BuiltInPreset, Lock, Preset, Values};
+pub use preset::BuiltInPreset;
 pub use resolve::{Asked, QUESTION_MODULES, resolve};
-pub use selection::{Extent, Selection};
 pub use settings::{Mode, Row, Setting, TABLE};
+
+/// Where a value of a backup comes from.
+pub type Source = crate::choice::Source<Setting>;
+/// What forces a value of a backup.
+pub type Cause = crate::choice::Cause<Setting>;
+/// A value of a backup, and where it comes from.
+pub type Decision = crate::choice::Decision<Setting>;
+/// A section or an activity as a backup treats it.
+pub type EffectiveItem = crate::choice::EffectiveItem<Setting>;
+/// Values of a backup's settings.
+pub type Values = crate::choice::Values<Setting>;
+/// A backup's setting that callers cannot change.
+pub type Lock = crate::choice::Lock<Setting>;
+/// A named set of values and locks for backups.
+pub type Preset = crate::choice::Preset<Setting>;

@@ -1,63 +1,8 @@
-//! Values of settings, and named sets of them.
-
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
+//! Named sets of values that are always there.
 
 use super::settings::{Mode, Setting, TABLE};
+use super::{Lock, Preset, Values};
 use crate::label::labels;
-
-/// Values of settings, each unset, on or off.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Values(BTreeMap<Setting, bool>);
-
-impl Values {
-    /// Value of a setting, if it is set.
-    pub fn get(&self, setting: Setting) -> Option<bool> {
-        self.0.get(&setting).copied()
-    }
-
-    /// Sets a setting, or unsets it.
-    pub fn set(&mut self, setting: Setting, value: Option<bool>) {
-        match value {
-            Some(value) => self.0.insert(setting, value),
-            None => self.0.remove(&setting),
-        };
-    }
-
-    /// What is set, in Moodle's order.
-    pub fn iter(&self) -> impl Iterator<Item = (Setting, bool)> + '_ {
-        self.0.iter().map(|(setting, value)| (*setting, *value))
-    }
-}
-
-impl FromIterator<(Setting, bool)> for Values {
-    fn from_iter<I: IntoIterator<Item = (Setting, bool)>>(values: I) -> Self {
-        Self(values.into_iter().collect())
-    }
-}
-
-/// A value that callers cannot change. A setting that is locked on still goes off when one that it depends on is off:
-/// a lock never brings in what another setting keeps out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lock {
-    /// The setting.
-    pub setting: Setting,
-    /// Its value.
-    pub value: bool,
-}
-
-/// A named set of values and locks. Unset settings keep the default of the backup's mode.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Preset {
-    /// Its name.
-    pub name: String,
-    /// Values that stand in for a caller who does not ask.
-    pub values: Values,
-    /// Values that a caller who takes this preset cannot change.
-    pub locks: Vec<Lock>,
-}
 
 labels! {
     /// Presets that are always there.

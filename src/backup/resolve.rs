@@ -6,13 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::contradiction::{Contradiction, Contradictions};
-use super::effective::{Cause, Decision, Effective, EffectiveSetting, Source};
-use super::item::{Inventory, Scope};
-use super::preset::{Lock, Preset, Values};
-use super::resolve_items::resolve_items;
-use super::selection::Selection;
+use super::effective::{Effective, EffectiveSetting};
 use super::settings::{Mode, Row, Setting, TABLE};
+use super::{Cause, Decision, EffectiveItem, Lock, Preset, Source, Values};
+use crate::choice::{
+    Blocker, Contradiction, Contradictions, Decided, Inventory, Roots, Scope, Selection, check_preset,
+    resolve_items, settle, wanted,
+};
 use crate::moodle::Manifest;
 
 /// Modules of Moodle's core that use the question bank: they are out when it is (`FEATURE_USES_QUESTIONS`).
@@ -49,10 +49,19 @@ pub fn resolve(
     question_modules: &[&str],
 ) -> Result<Effective, Contradictions> {
     let mut found = Contradictions::default();
-    check_preset(asked, locks, &mut found);
+    check_preset(asked.preset.as_ref(), locks, &mut found);
     let settings = resolve_settings(asked, locks, base, &mut found);
     let items = match Inventory::of(base, asked.scope) {
-        Ok(inventory) => resolve_items(asked, &settings, &inventory, question_modules, &mut found),
+        Ok(inventory) => {
+            let roots = Roots {
+                users: Setting::Users,
+                activities: Setting::Activities,
+                questions: Some((Setting::QuestionBank, question_modules)),
+            };
+            let items = resolve_items(&asked.selection, &settings, roots, &inventory, &mut found);
+            check_top(asked.scope, &items, &mut found);
+            items
+        }
         Err(message) => {
             found.add(Contradiction { field: "scope".to_owned(), message });
             Vec::new()
@@ -63,70 +72,22 @@ pub fn resolve(
     found.none_or(Effective { mode: asked.mode, scope: asked.scope, settings, items })
 }
 
-/// The decisions on root settings, in Moodle's order; those that do not exist are not in it.
-pub(super) struct Decided(Vec<(Setting, Decision)>);
-
-impl Decided {
-    /// The decision on a setting, unless it does not exist.
-    pub fn get(&self, setting: Setting) -> Option<&Decision> {
-        self.0.iter().find(|(decided, _)| *decided == setting).map(|(_, decision)| decision)
-    }
-
-    /// The setting as something that keeps others out when it is off.
-    pub fn parent(&self, setting: Setting) -> Option<Blocker<'_>> {
-        let decision = self.get(setting)?;
-        Some(Blocker { cause: Cause::Setting(setting), decision, when: false })
+/// A backup of a part needs the part.
+fn check_top(scope: Scope, items: &[EffectiveItem], found: &mut Contradictions) {
+    let top = items.first().filter(|top| scope != Scope::Course && !top.included.value);
+    if let Some(top) = top {
+        let (name, state) = (top.included_name(), top.included.sentence());
+        let message = format!("nothing would be in the backup: {name} is {state}");
+        found.add(Contradiction { field: "scope".to_owned(), message });
     }
 }
 
-/// Something that keeps others out when it has a value.
-pub(super) struct Blocker<'d> {
-    pub cause: Cause,
-    pub decision: &'d Decision,
-    pub when: bool,
-}
-
-impl Blocker<'_> {
-    fn blocks(&self) -> bool {
-        self.decision.value == self.when
-    }
-}
-
-/// What becomes of a wanted value. Off stays off; on goes off when something keeps it out, or is not held.
-///
-/// The course's lack counts as a reason only where nothing that was chosen keeps the thing out already.
-pub(super) fn settle(wanted: Decision, blockers: &[Blocker<'_>], is_held: bool) -> Decision {
-    if !wanted.value {
-        return wanted;
-    }
-    let mut blocking = blockers.iter().filter(|blocker| blocker.blocks()).peekable();
-    let is_kept_out = blocking.peek().is_some();
-    match blocking.find(|blocker| blocker.decision.source != Source::NotHeld) {
-        Some(blocker) => Decision::new(false, Source::Forced(blocker.cause.clone())),
-        None if is_kept_out || !is_held => Decision::new(false, Source::NotHeld),
-        None => wanted,
-    }
-}
-
-/// A preset that locks what the site locks otherwise cannot be taken.
-fn check_preset(asked: &Asked, locks: &[Lock], found: &mut Contradictions) {
-    let Some(preset) = &asked.preset else { return };
-    for lock in &preset.locks {
-        let other = locked(locks, lock.setting).filter(|value| *value != lock.value);
-        if other.is_some() {
-            let (ours, theirs) = if lock.value { ("on", "off") } else { ("off", "on") };
-            let message =
-                format!("the preset {} locks {} {ours}, the site {theirs}", preset.name, lock.setting);
-            found.add(Contradiction { field: "settings.preset".to_owned(), message });
-        }
-    }
-}
-
-fn locked(locks: &[Lock], setting: Setting) -> Option<bool> {
-    locks.iter().find(|lock| lock.setting == setting).map(|lock| lock.value)
-}
-
-fn resolve_settings(asked: &Asked, locks: &[Lock], base: &Manifest, found: &mut Contradictions) -> Decided {
+fn resolve_settings(
+    asked: &Asked,
+    locks: &[Lock],
+    base: &Manifest,
+    found: &mut Contradictions,
+) -> Decided<Setting> {
     let mut decided = Decided(Vec::with_capacity(TABLE.len()));
     for row in &TABLE {
         let (setting, wish) = (row.setting, asked.settings.get(row.setting));
@@ -159,15 +120,16 @@ fn absent(row: &Row, mode: Mode) -> Contradiction {
     Contradiction { field: format!("settings.{setting}"), message }
 }
 
-fn decide(row: &Row, asked: &Asked, locks: &[Lock], base: &Manifest, decided: &Decided) -> Decision {
-    let wanted = wanted(row, asked, locks);
+fn decide(row: &Row, asked: &Asked, locks: &[Lock], base: &Manifest, decided: &Decided<Setting>) -> Decision {
+    let preset = asked.preset.as_ref();
+    let wanted = wanted(row.setting, &asked.settings, preset, locks, row.default(asked.mode));
     if row.setting == Setting::Users && wanted.value && !asked.mode.admits_users() {
         return Decision::new(false, Source::Forced(Cause::Mode(asked.mode)));
     }
     let parents = row.parents.iter().filter_map(|parent| decided.parent(*parent));
     let conflicts =
         row.conflicts.iter().filter_map(|other| Some(Blocker { when: true, ..decided.parent(*other)? }));
-    let blockers: Vec<Blocker<'_>> = conflicts.chain(parents).collect();
+    let blockers: Vec<Blocker<'_, Setting>> = conflicts.chain(parents).collect();
     if row.setting == Setting::Anonymize {
         return anonymize(wanted, &blockers, base);
     }
@@ -175,29 +137,12 @@ fn decide(row: &Row, asked: &Asked, locks: &[Lock], base: &Manifest, decided: &D
 }
 
 /// Anonymising is the one setting that takes away when it is on: names that the state has lost stay lost.
-fn anonymize(wanted: Decision, blockers: &[Blocker<'_>], base: &Manifest) -> Decision {
+fn anonymize(wanted: Decision, blockers: &[Blocker<'_, Setting>], base: &Manifest) -> Decision {
     let has_users = !blockers.iter().any(Blocker::blocks);
     if has_users && base.is_anonymized() && !wanted.value {
         return Decision::new(true, Source::NotHeld);
     }
     settle(wanted, blockers, true)
-}
-
-/// The value before anything else has a say: lock, request, preset, default.
-fn wanted(row: &Row, asked: &Asked, locks: &[Lock]) -> Decision {
-    let setting = row.setting;
-    let preset = asked.preset.as_ref();
-    let lock = locked(locks, setting).or_else(|| locked(&preset?.locks, setting));
-    if let Some(value) = lock {
-        return Decision::new(value, Source::Lock);
-    }
-    if let Some(value) = asked.settings.get(setting) {
-        return Decision::new(value, Source::Asked);
-    }
-    match preset.and_then(|preset| preset.values.get(setting)) {
-        Some(value) => Decision::new(value, Source::Preset),
-        None => Decision::new(row.default(asked.mode), Source::Default),
-    }
 }
 
 /// Whether a state holds what a setting stands for, by its own settings.
@@ -213,7 +158,7 @@ fn is_held(base: &Manifest, row: &Row) -> bool {
 }
 
 /// Why a decision is not what was asked, with the state of what forces it.
-fn why(decision: &Decision, decided: &Decided) -> String {
+fn why(decision: &Decision, decided: &Decided<Setting>) -> String {
     match &decision.source {
         Source::Forced(Cause::Mode(mode)) => format!("a backup in mode {} holds no users", mode.as_str()),
         Source::Forced(Cause::Setting(parent)) => {

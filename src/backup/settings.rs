@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::choice::Root;
 use crate::label::labels;
 
 labels! {
@@ -268,5 +269,19 @@ impl Setting {
     pub fn row(self) -> &'static Row {
         // The table is in the order of the enum, which a test holds.
         &TABLE[self as usize]
+    }
+}
+
+impl Root for Setting {
+    type Circumstance = Mode;
+
+    const HOLDER: &'static str = "the course's state";
+
+    fn name(_: &Mode) -> &'static str {
+        "mode"
+    }
+
+    fn phrase(mode: &Mode) -> String {
+        format!("in mode {}", mode.as_str())
     }
 }

@@ -21,12 +21,12 @@ impl Contradictions {
         self.0.iter()
     }
 
-    pub(super) fn add(&mut self, contradiction: Contradiction) {
+    pub(crate) fn add(&mut self, contradiction: Contradiction) {
         self.0.push(contradiction);
     }
 
     /// `value` if there are none.
-    pub(super) fn none_or<T>(self, value: T) -> Result<T, Self> {
+    pub(crate) fn none_or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 }

@@ -1,4 +1,4 @@
-//! The sections and activities of a course's state that a backup can be of, under Moodle's names.
+//! The sections and activities of a course's state that work can be about, under Moodle's names.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::moodle::{Activity, ArchiveType, Manifest, Section};
 
-/// What a backup is of.
+/// What a backup or a restore is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -53,7 +53,7 @@ pub enum ItemKind {
 
 /// A section or an activity as the state holds it.
 #[derive(Debug)]
-pub(super) struct Item<'m> {
+pub(crate) struct Item<'m> {
     pub kind: ItemKind,
     pub name: String,
     /// Kind of the activity; empty for a section.
@@ -91,14 +91,14 @@ impl<'m> Item<'m> {
 
 /// A section, if the scope has one, and its activities.
 #[derive(Debug)]
-pub(super) struct Group<'m> {
+pub(crate) struct Group<'m> {
     pub section: Option<Item<'m>>,
     pub activities: Vec<Item<'m>>,
 }
 
 /// Everything in a scope, in the order of Moodle's plan: sections as they come, each followed by its activities.
 #[derive(Debug)]
-pub(super) struct Inventory<'m> {
+pub(crate) struct Inventory<'m> {
     pub groups: Vec<Group<'m>>,
 }
 

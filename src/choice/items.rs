@@ -1,61 +1,108 @@
 //! From what was asked to what will be: sections and activities.
 //!
-//! Moodle's hierarchy (reference 9.1; `backup_activity_task`, `backup_section_task`): an activity is in if `activities`,
-//! its section and, where it uses questions, `questionbank` are; user data of a section needs `users` and the section,
-//! that of an activity needs `users`, the section's user data and the activity.
+//! Moodle's hierarchy (reference 9.1; `backup_activity_task`, `backup_section_task`, `restore_activity_task`,
+//! `restore_section_task`, each `define_settings`): an activity is in if `activities`, its section and, where it uses
+//! questions in a backup, `questionbank` are; user data of a section needs `users` and the section, that of an activity
+//! needs `users`, the section's user data and the activity.
 
-use super::Scope;
+use serde::{Deserialize, Serialize};
+
 use super::contradiction::{Contradiction, Contradictions};
-use super::effective::{Cause, Decision, EffectiveItem, Source, included_name, user_data_name};
-use super::item::{Group, Inventory, Item};
-use super::resolve::{Asked, Blocker, Decided, settle};
-use super::selection::{Level, Wanted, Wishes};
-use super::settings::Setting;
+use super::decision::{Blocker, Cause, Decided, Decision, Root, Source, settle};
+use super::item::{Group, Inventory, Item, ItemKind};
+use super::selection::{Level, Selection, Wanted, Wishes};
+
+/// A section or an activity as it will be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct EffectiveItem<S: Root> {
+    /// Which of the two.
+    pub kind: ItemKind,
+    /// `section_ID` or `MODNAME_CMID`.
+    pub name: String,
+    /// An activity's section, as `section_ID`, where that is part of the work.
+    pub section: Option<String>,
+    /// An activity's kind, such as `forum`; empty for a section.
+    pub module_name: String,
+    /// Its title.
+    pub title: String,
+    /// Whether it will be in.
+    pub included: Decision<S>,
+    /// Whether its user data will be.
+    pub user_data: Decision<S>,
+}
+
+impl<S: Root> EffectiveItem<S> {
+    /// Moodle's name of its first setting.
+    pub fn included_name(&self) -> String {
+        included_name(&self.name)
+    }
+
+    /// Moodle's name of its second setting.
+    pub fn user_data_name(&self) -> String {
+        user_data_name(&self.name)
+    }
+}
+
+/// Moodle's name for whether an item is in.
+fn included_name(item: &str) -> String {
+    format!("{item}_included")
+}
+
+/// Moodle's name for whether an item's user data is in.
+fn user_data_name(item: &str) -> String {
+    format!("{item}_userinfo")
+}
+
+/// The root settings that sections and activities depend on.
+#[derive(Clone, Copy)]
+pub(crate) struct Roots<'r, S> {
+    /// Users and all user data.
+    pub users: S,
+    /// Activities at all.
+    pub activities: S,
+    /// What modules with questions need besides, and which these are.
+    pub questions: Option<(S, &'r [&'r str])>,
+}
 
 /// Decides on every item of an inventory, in its order.
-pub(super) fn resolve_items(
-    asked: &Asked,
-    settings: &Decided,
+pub(crate) fn resolve_items<S: Root>(
+    selection: &Selection,
+    settings: &Decided<S>,
+    roots: Roots<'_, S>,
     inventory: &Inventory<'_>,
-    question_modules: &[&str],
     found: &mut Contradictions,
-) -> Vec<EffectiveItem> {
-    let wanted = Wanted::read(&asked.selection, inventory, found);
-    let context = Context { settings, wanted: &wanted, question_modules };
+) -> Vec<EffectiveItem<S>> {
+    let wanted = Wanted::read(selection, inventory, found);
+    let context = Context { settings, wanted: &wanted, roots };
     let mut items = Vec::new();
     for group in &inventory.groups {
         context.group(group, &mut items, found);
     }
-    let top = items.first().filter(|top| asked.scope != Scope::Course && !top.included.value);
-    if let Some(top) = top {
-        let (name, state) = (top.included_name(), top.included.sentence());
-        let message = format!("nothing would be in the backup: {name} is {state}");
-        found.add(Contradiction { field: "scope".to_owned(), message });
-    }
     items
 }
 
-struct Context<'c> {
-    settings: &'c Decided,
+struct Context<'c, S: Root> {
+    settings: &'c Decided<S>,
     wanted: &'c Wanted,
-    question_modules: &'c [&'c str],
+    roots: Roots<'c, S>,
 }
 
 /// Name of a setting and the decision on it.
-type Named = (String, Decision);
+type Named<S> = (String, Decision<S>);
 
-impl Context<'_> {
+impl<S: Root> Context<'_, S> {
     /// Decides on a section and its activities.
-    fn group(&self, group: &Group<'_>, items: &mut Vec<EffectiveItem>, found: &mut Contradictions) {
+    fn group(&self, group: &Group<'_>, items: &mut Vec<EffectiveItem<S>>, found: &mut Contradictions) {
         let section = group.section.as_ref();
-        let section_in: Option<Named> =
+        let section_in: Option<Named<S>> =
             section.map(|section| (included_name(&section.name), self.section_included(section, group)));
-        let included: Vec<Decision> = group
+        let included: Vec<Decision<S>> = group
             .activities
             .iter()
             .map(|activity| self.activity_included(activity, section, section_in.as_ref()))
             .collect();
-        let section_data: Option<Named> = section.zip(section_in.as_ref()).map(|(section, section_in)| {
+        let section_data: Option<Named<S>> = section.zip(section_in.as_ref()).map(|(section, section_in)| {
             let decision = self.section_user_data(section, section_in, group, &included);
             (user_data_name(&section.name), decision)
         });
@@ -66,13 +113,13 @@ impl Context<'_> {
         }
         for (activity, included) in group.activities.iter().zip(included) {
             let user_data = self.activity_user_data(activity, section, section_data.as_ref(), &included);
-            let above: Vec<&Named> = section_in.iter().chain(&section_data).collect();
+            let above: Vec<&Named<S>> = section_in.iter().chain(&section_data).collect();
             self.check(activity, &included, &user_data, &above, found);
             items.push(effective(activity, section, included, user_data));
         }
     }
 
-    fn section_included(&self, section: &Item<'_>, group: &Group<'_>) -> Decision {
+    fn section_included(&self, section: &Item<'_>, group: &Group<'_>) -> Decision<S> {
         let mut decision = wish(&self.wanted.included, section, None);
         if !decision.value && self.wanted.included.own(section).is_none() {
             // An activity that was asked for brings its section, if it can come itself.
@@ -93,8 +140,8 @@ impl Context<'_> {
         &self,
         activity: &Item<'_>,
         section: Option<&Item<'_>>,
-        section_in: Option<&Named>,
-    ) -> Decision {
+        section_in: Option<&Named<S>>,
+    ) -> Decision<S> {
         let wanted = wish(&self.wanted.included, activity, section);
         settle(wanted, &self.activity_blockers(activity, section_in), activity.is_held)
     }
@@ -102,11 +149,10 @@ impl Context<'_> {
     fn activity_blockers<'d>(
         &'d self,
         activity: &Item<'_>,
-        section_in: Option<&'d Named>,
-    ) -> Vec<Blocker<'d>> {
-        let uses_questions = self.question_modules.contains(&activity.module_name);
-        let question_bank = uses_questions.then_some(Setting::QuestionBank);
-        let roots = [Some(Setting::Activities), question_bank];
+        section_in: Option<&'d Named<S>>,
+    ) -> Vec<Blocker<'d, S>> {
+        let questions = self.roots.questions.filter(|(_, modules)| modules.contains(&activity.module_name));
+        let roots = [Some(self.roots.activities), questions.map(|(setting, _)| setting)];
         let roots = roots.into_iter().flatten().filter_map(|setting| self.settings.parent(setting));
         roots.chain(section_in.map(item_parent)).collect()
     }
@@ -114,14 +160,14 @@ impl Context<'_> {
     fn section_user_data(
         &self,
         section: &Item<'_>,
-        section_in: &Named,
+        section_in: &Named<S>,
         group: &Group<'_>,
-        included: &[Decision],
-    ) -> Decision {
+        included: &[Decision<S>],
+    ) -> Decision<S> {
         let wishes = &self.wanted.user_data;
         let mut decision = wish(wishes, section, None);
         if !decision.value && wishes.own(section).is_none() {
-            let brings = |(activity, included): &(&Item<'_>, &Decision)| {
+            let brings = |(activity, included): &(&Item<'_>, &Decision<S>)| {
                 included.value && activity.has_user_data && is_asked_on(wishes, activity)
             };
             if let Some((activity, _)) = group.activities.iter().zip(included).find(brings) {
@@ -129,8 +175,8 @@ impl Context<'_> {
                 decision = Decision::new(true, Source::Forced(cause));
             }
         }
-        let users = self.settings.parent(Setting::Users);
-        let blockers: Vec<Blocker<'_>> = users.into_iter().chain([item_parent(section_in)]).collect();
+        let users = self.settings.parent(self.roots.users);
+        let blockers: Vec<Blocker<'_, S>> = users.into_iter().chain([item_parent(section_in)]).collect();
         settle(decision, &blockers, section.has_user_data)
     }
 
@@ -138,12 +184,12 @@ impl Context<'_> {
         &self,
         activity: &Item<'_>,
         section: Option<&Item<'_>>,
-        section_data: Option<&Named>,
-        included: &Decision,
-    ) -> Decision {
-        let own: Named = (included_name(&activity.name), included.clone());
-        let users = self.settings.parent(Setting::Users);
-        let blockers: Vec<Blocker<'_>> =
+        section_data: Option<&Named<S>>,
+        included: &Decision<S>,
+    ) -> Decision<S> {
+        let own: Named<S> = (included_name(&activity.name), included.clone());
+        let users = self.settings.parent(self.roots.users);
+        let blockers: Vec<Blocker<'_, S>> =
             users.into_iter().chain([item_parent(&own)]).chain(section_data.map(item_parent)).collect();
         settle(wish(&self.wanted.user_data, activity, section), &blockers, activity.has_user_data)
     }
@@ -152,12 +198,12 @@ impl Context<'_> {
     fn check(
         &self,
         item: &Item<'_>,
-        included: &Decision,
-        user_data: &Decision,
-        above: &[&Named],
+        included: &Decision<S>,
+        user_data: &Decision<S>,
+        above: &[&Named<S>],
         found: &mut Contradictions,
     ) {
-        let own: Named = (included_name(&item.name), included.clone());
+        let own: Named<S> = (included_name(&item.name), included.clone());
         for (wishes, decision, what) in [
             (&self.wanted.included, included, "cannot be included"),
             (&self.wanted.user_data, user_data, "cannot come with its user data"),
@@ -172,7 +218,7 @@ impl Context<'_> {
     }
 
     /// Why a decision is not what was asked, with the state of what forces it.
-    fn why<'n>(&self, decision: &Decision, mut items: impl Iterator<Item = &'n Named>) -> String {
+    fn why<'n>(&self, decision: &Decision<S>, mut items: impl Iterator<Item = &'n Named<S>>) -> String {
         let Source::Forced(cause) = &decision.source else { return format!("it is {}", decision.sentence()) };
         let forcing = match cause {
             Cause::Setting(setting) => self.settings.get(*setting),
@@ -184,12 +230,12 @@ impl Context<'_> {
 }
 
 /// An item's setting as something that keeps others out when it is off.
-fn item_parent((name, decision): &Named) -> Blocker<'_> {
+fn item_parent<S: Root>((name, decision): &Named<S>) -> Blocker<'_, S> {
     Blocker { cause: Cause::Item(name.clone()), decision, when: false }
 }
 
 /// The value before anything else has a say; on by default.
-fn wish(wishes: &Wishes, item: &Item<'_>, section: Option<&Item<'_>>) -> Decision {
+fn wish<S: Root>(wishes: &Wishes, item: &Item<'_>, section: Option<&Item<'_>>) -> Decision<S> {
     wishes
         .find(item, section)
         .map_or(Decision::new(true, Source::Default), |(_, wish)| Decision::new(wish.value, Source::Asked))
@@ -200,12 +246,12 @@ fn is_asked_on(wishes: &Wishes, activity: &Item<'_>) -> bool {
     wishes.find(activity, None).is_some_and(|(level, wish)| wish.value && level >= Level::Type)
 }
 
-fn effective(
+fn effective<S: Root>(
     item: &Item<'_>,
     section: Option<&Item<'_>>,
-    included: Decision,
-    user_data: Decision,
-) -> EffectiveItem {
+    included: Decision<S>,
+    user_data: Decision<S>,
+) -> EffectiveItem<S> {
     EffectiveItem {
         kind: item.kind,
         name: item.name.clone(),
