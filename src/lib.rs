@@ -34,6 +34,7 @@ pub mod limits;
 pub mod moodle;
 pub mod principal;
 pub mod reason;
+pub mod restore;
 pub mod shutdown;
 pub mod telemetry;
 pub mod vault;

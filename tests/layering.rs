@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const VALUES: &[&str] = &["clock", "digest", "ids", "label", "limits", "principal", "reason"];
 const DOMAIN: &[&str] = &[
     "access", "archive", "backup", "choice", "compare", "course", "derive", "filter", "format", "job",
-    "moodle",
+    "moodle", "restore",
 ];
 
 /// What a module may name besides itself.

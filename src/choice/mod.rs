@@ -13,7 +13,7 @@ mod selection;
 mod values;
 
 pub use contradiction::{Contradiction, Contradictions};
-pub(crate) use decision::{Blocker, Decided, settle};
+pub(crate) use decision::{Blocker, Decided, on, settle};
 pub use decision::{Cause, Decision, Root, Source};
 pub(crate) use item::Inventory;
 pub use item::{ItemKind, Scope};
