@@ -40,6 +40,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tar", &["archive"]),
     ("zip", &["archive", "cli"]),
     ("flate2", &["archive", "engine"]),
+    ("md5", &["restore"]),
     ("tokio", &["app", "catalog", "cli", "engine", "grpc", "shutdown", "vault", "worker"]),
     ("anyhow", &["cli", "main"]),
 ];

@@ -11,6 +11,7 @@ mod preset;
 mod resolve;
 mod settings;
 mod target;
+pub mod users;
 
 #[cfg(test)]
 mod tests;
