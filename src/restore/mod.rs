@@ -6,9 +6,12 @@
 mod course_choice;
 mod dates;
 mod effective;
+pub mod groups;
 mod names;
 mod preset;
 mod resolve;
+pub mod roles;
+pub mod sections;
 mod settings;
 mod target;
 pub mod users;
