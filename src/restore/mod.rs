@@ -9,6 +9,7 @@ mod effective;
 pub mod groups;
 mod names;
 mod preset;
+pub mod questions;
 mod resolve;
 pub mod roles;
 pub mod sections;
