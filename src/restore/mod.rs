@@ -8,6 +8,7 @@ mod dates;
 mod effective;
 pub mod groups;
 mod names;
+pub mod precheck;
 mod preset;
 pub mod questions;
 mod resolve;

@@ -10,6 +10,7 @@ use crate::limits::Limits;
 use crate::moodle::{self, Manifest, parse};
 
 mod cases;
+mod precheck;
 mod properties;
 
 /// The manifest of a fixture: of an archive, or of those of which only the manifest is kept.
