@@ -9,8 +9,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_source_info(true).include_imports(true);
     compiler.open_files(
-        ["admin", "archive", "backup", "course", "job", "restore", "settings", "transfer"]
-            .map(|file| format!("coursevault/v1/{file}.proto")),
+        [
+            "admin",
+            "archive",
+            "backup",
+            "course",
+            "job",
+            "restore",
+            "restore_settings",
+            "settings",
+            "transfer",
+        ]
+        .map(|file| format!("coursevault/v1/{file}.proto")),
     )?;
     std::fs::write(out.join("coursevault.bin"), compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure().bytes(".").compile_fds(compiler.file_descriptor_set())?;

@@ -2,6 +2,7 @@
 
 pub mod comparison;
 pub mod convert;
+pub mod restore_settings;
 pub mod settings;
 
 mod admin;

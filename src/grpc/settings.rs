@@ -1,9 +1,10 @@
 //! Settings and selection of a backup: messages as values, and what was resolved as messages.
 
 use crate::backup::{
-    Asked, BuiltInPreset, Compatibility, Decision, Effective, EffectiveItem, Extent, Mode, Order, Preset,
-    Scope, Selection, Setting, Source, Values,
+    Asked, BuiltInPreset, Compatibility, Effective, Extent, Mode, Order, Preset, Scope, Selection, Setting,
+    Values,
 };
+use crate::choice::{self, Root};
 use crate::engine::{BackupPlan, Error};
 use crate::proto;
 
@@ -205,7 +206,8 @@ pub fn effective_items(effective: &Effective) -> Vec<proto::EffectiveItem> {
     effective.items.iter().map(item).collect()
 }
 
-fn item(item: &EffectiveItem) -> proto::EffectiveItem {
+/// A section or an activity of a backup or a restore as a message.
+pub(super) fn item<S: Root>(item: &choice::EffectiveItem<S>) -> proto::EffectiveItem {
     proto::EffectiveItem {
         name: item.name.clone(),
         section: item.section.clone().unwrap_or_default(),
@@ -216,9 +218,17 @@ fn item(item: &EffectiveItem) -> proto::EffectiveItem {
     }
 }
 
-fn setting(name: String, decision: &Decision) -> proto::EffectiveSetting {
+/// A setting of a backup or a restore as a message.
+pub(super) fn setting<S: Root>(name: String, decision: &choice::Decision<S>) -> proto::EffectiveSetting {
+    let (source, forced_by) = source(&decision.source);
+    proto::EffectiveSetting { name, value: decision.value, source: source.into(), forced_by }
+}
+
+/// Where a value comes from, as the wire has it, and what forces it.
+pub(super) fn source<S: Root>(source: &choice::Source<S>) -> (proto::SettingSource, String) {
+    use crate::choice::Source;
     use proto::SettingSource as Wire;
-    let (source, forced_by) = match &decision.source {
+    match source {
         Source::Asked => (Wire::Asked, String::new()),
         Source::Preset => (Wire::Preset, String::new()),
         Source::Default => (Wire::Default, String::new()),
@@ -226,8 +236,7 @@ fn setting(name: String, decision: &Decision) -> proto::EffectiveSetting {
         Source::Forced(cause) => (Wire::Forced, cause.to_string()),
         Source::NotHeld => (Wire::NotHeld, String::new()),
         Source::UnknownPlugin => (Wire::UnknownPlugin, String::new()),
-    };
-    proto::EffectiveSetting { name, value: decision.value, source: source.into(), forced_by }
+    }
 }
 
 /// A plan as a message.

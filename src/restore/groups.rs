@@ -149,7 +149,7 @@ mod tests {
             (("", "x\ny", All), vec![("A", "", "x\r\ny", All)], without.clone(), Match { id: 1 }),
             // Id numbers.
             (("N", "new", All), vec![("A", "N", "old", All)], without.clone(), Match { id: 1 }),
-            (("N", "", All), vec![("A", "M", "", All)], Match { id: 1 }, new.clone()),
+            (("N", "", All), vec![("A", "M", "", All)], Match { id: 1 }, new),
             (("N", "", All), vec![("B", "N", "", All)], without.clone(), without.clone()),
             (
                 ("N", "", All),

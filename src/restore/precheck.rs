@@ -11,8 +11,8 @@ use super::resolve::Asked;
 use super::roles::MatchedBy;
 use super::users::{Conflict, MatchedUser, UserDecision};
 use crate::choice::Source;
-use crate::job::label::labels;
 use crate::job::{Finding, Severity};
+use crate::label::labels;
 use crate::moodle::{ArchiveType, Manifest};
 
 /// `backup_version` of the first backups that can be restored (`restore_prechecks_helper`).

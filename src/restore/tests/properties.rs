@@ -188,7 +188,7 @@ proptest! {
         let again = Asked {
             settings: effective.settings.iter().map(|one| (one.setting, one.decision.value)).collect(),
             selection: Selection { item_settings: items.collect(), ..Selection::default() },
-            ..asked.clone()
+            ..asked
         };
         let text = serde_json::to_string(&again).expect("a request is JSON");
         let again: Asked = serde_json::from_str(&text).expect("the same request");

@@ -9,7 +9,7 @@
 use super::Site;
 use super::account::{Account, ArchiveUser, Candidates, alike, folded};
 use crate::backup::Compatibility;
-use crate::job::label::labels;
+use crate::label::labels;
 
 labels! {
     /// The rule that decided about a user, by Moodle's numbers.
