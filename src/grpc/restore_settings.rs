@@ -251,8 +251,8 @@ mod tests {
         Ok(parse(text.as_slice(), &Limits::default())?)
     }
 
-    fn field(error: Option<Error>) -> String {
-        match error.as_ref().map(|error| error.violations.as_slice()) {
+    fn field(error: Option<&Error>) -> String {
+        match error.map(|error| error.violations.as_slice()) {
             Some([(field, _)]) => field.clone(),
             _ => String::new(),
         }
@@ -312,21 +312,21 @@ mod tests {
     fn wrong_fields_are_named() {
         use proto::course_start::Value;
         let plain = || restore_settings(&Values::default(), &CourseChoices::default(), "");
-        assert_eq!(field(target("target", 9).err()), "target");
+        assert_eq!(field(target("target", 9).err().as_ref()), "target");
         let wrong = proto::RestoreSettings { enrolments: 9, ..plain() };
-        assert_eq!(field(choices(&wrong).err()), "settings.enrolments");
+        assert_eq!(field(choices(&wrong).err().as_ref()), "settings.enrolments");
         let name = Some(proto::CourseName { value: None });
         let wrong = proto::RestoreSettings { course_fullname: name.clone(), ..plain() };
-        assert_eq!(field(choices(&wrong).err()), "settings.course_fullname");
+        assert_eq!(field(choices(&wrong).err().as_ref()), "settings.course_fullname");
         let wrong = proto::RestoreSettings { course_shortname: name, ..plain() };
-        assert_eq!(field(choices(&wrong).err()), "settings.course_shortname");
+        assert_eq!(field(choices(&wrong).err().as_ref()), "settings.course_shortname");
         for value in [None, Some(Value::Origin(0)), Some(Value::Origin(7))] {
             let start = Some(proto::CourseStart { value });
             let wrong = proto::RestoreSettings { course_startdate: start, ..plain() };
-            assert_eq!(field(choices(&wrong).err()), "settings.course_startdate");
+            assert_eq!(field(choices(&wrong).err().as_ref()), "settings.course_startdate");
         }
         let wrong = proto::RestoreSettings { preset: "automated".to_owned(), ..plain() };
-        assert_eq!(field(built_in_preset(&wrong).err()), "settings.preset");
+        assert_eq!(field(built_in_preset(&wrong).err().as_ref()), "settings.preset");
     }
 
     #[test]
