@@ -32,12 +32,12 @@ impl From<moodle::ArchiveType> for ArchiveType {
 labels! {
     /// How an archive came to be.
     pub enum ArchiveOrigin {
-        /// Made of another archive.
-        Conversion = "CONVERSION",
         /// Made elsewhere and uploaded.
         Upload = "UPLOAD",
         /// Made by a backup job.
         Backup = "BACKUP",
+        /// Made of another archive, with other settings.
+        Conversion = "CONVERSION",
     }
 }
 

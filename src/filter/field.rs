@@ -67,7 +67,7 @@ fields! {
 const AREAS: &[&str] =
     &[Area::DropZone.as_str(), Area::Course.as_str(), Area::Private.as_str(), Area::Automated.as_str()];
 const TYPES: &[&str] = &["COURSE", "SECTION", "ACTIVITY", "CARTRIDGE"];
-const ORIGINS: &[&str] = &["UPLOAD", "BACKUP"];
+const ORIGINS: &[&str] = &["UPLOAD", "BACKUP", "CONVERSION"];
 
 /// What the values of a field are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
