@@ -7,6 +7,8 @@ use anyhow::{Context as _, ensure};
 use bytes::{Bytes, BytesMut};
 use coursevault::proto::admin_service_client::AdminServiceClient;
 use coursevault::proto::backup_service_client::BackupServiceClient;
+use coursevault::proto::course_service_client::CourseServiceClient;
+use coursevault::proto::job_service_client::JobServiceClient;
 use coursevault::proto::transfer_service_client::TransferServiceClient;
 use coursevault::proto::*;
 use futures::{StreamExt, stream};
@@ -21,6 +23,7 @@ use super::course;
 use super::process::Process;
 
 const SITE: &str = "sites/main";
+const COURSE: &str = "sites/main/courses/large";
 const MESSAGE_BYTES: usize = 8 << 20;
 const WINDOW_BYTES: u32 = 4 << 20;
 
@@ -80,6 +83,52 @@ impl Client {
         let started = Instant::now();
         let answer = self.backups().upload_backup(stream::iter(parts)).await?.into_inner();
         Ok((answer.archive.unwrap_or_default().name, started.elapsed()))
+    }
+
+    /// Makes an archive the state of a course.
+    pub async fn publish(&self, archive: &Loaded) -> anyhow::Result<()> {
+        let (archive, _) = self.upload(archive).await?;
+        let request = PublishRevisionRequest { course: COURSE.into(), archive, ..Default::default() };
+        CourseServiceClient::new(self.0.clone()).publish_revision(request).await?;
+        Ok(())
+    }
+
+    /// A backup of the course without users. Answers with the archive's name.
+    pub async fn backup_without_users(&self) -> anyhow::Result<String> {
+        let settings = BackupSettings { users: Some(false), ..Default::default() };
+        let options = Some(BackupOptions { settings: Some(settings), ..Default::default() });
+        let request = CreateBackupRequest { course: COURSE.into(), options, ..Default::default() };
+        let job = self.backups().create_backup(request).await?.into_inner().job.unwrap_or_default();
+        let mut jobs = JobServiceClient::new(self.0.clone());
+        loop {
+            let request = WaitJobRequest { name: job.name.clone(), timeout: None };
+            let job = jobs.wait_job(request).await?.into_inner().job.unwrap_or_default();
+            match job.state() {
+                job::State::Succeeded => return Ok(job.result.unwrap_or_default().archive),
+                job::State::Failed | job::State::Cancelled => {
+                    anyhow::bail!("the backup failed: {:?}", job.problem)
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Downloads an archive as zip to a file.
+    pub async fn save(&self, archive: &str, target: &std::path::Path) -> anyhow::Result<()> {
+        let request = DownloadArchiveRequest {
+            name: archive.to_owned(),
+            container: Container::Zip.wire().into(),
+            ..Default::default()
+        };
+        let mut parts = self.backups().download_archive(request).await?.into_inner();
+        let mut file = io::BufWriter::with_capacity(CHUNK, std::fs::File::create(target)?);
+        while let Some(part) = parts.message().await? {
+            if let Some(download_archive_response::Part::Chunk(chunk)) = part.part {
+                file.write_all(&chunk.data)?;
+            }
+        }
+        file.flush()?;
+        Ok(())
     }
 
     /// Upload of an archive that is made while it is sent. Answers with the archive's name and its size.

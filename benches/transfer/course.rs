@@ -26,13 +26,13 @@ pub struct Member {
 }
 
 impl Member {
-    fn text(path: String, text: impl Into<Vec<u8>>) -> Self {
+    pub fn text(path: String, text: impl Into<Vec<u8>>) -> Self {
         let text = text.into();
         Self { path, crc32: crc32fast::hash(&text), content: Content::Text(text) }
     }
 
     /// A content file under the name that Moodle gives it.
-    fn noise(seed: u64, size: u64) -> io::Result<Self> {
+    pub fn noise(seed: u64, size: u64) -> io::Result<Self> {
         let (mut sha1, mut crc32) = (Sha1::new(), crc32fast::Hasher::new());
         let mut noise = Noise::new(seed, size);
         let mut buffer = vec![0; NOISE_BLOCK];

@@ -1,11 +1,13 @@
 //! Speed and memory of the service, next to a bare gRPC server in the same run. A table, never a test.
 //!
-//! `make bench`, or `cargo bench --bench transfer -- [--small] [zip] [tar.gz] [memory]`. Needs 20 GiB of disk under `target/`,
+//! `make bench`, or `cargo bench --bench transfer -- [--small] [zip] [tar.gz] [memory] [backup]`. Needs 20 GiB of disk under `target/`,
 //! a sixteenth of it with `--small`.
 
+mod backup;
 mod client;
 mod container;
 mod course;
+mod genuine;
 mod peer;
 mod process;
 mod report;
@@ -41,14 +43,17 @@ fn main() -> anyhow::Result<()> {
     for argument in &arguments {
         match argument.as_str() {
             "--small" => bench.part = 16,
-            "zip" | "tar.gz" | "memory" => wanted.push(argument.as_str()),
-            other => bail!("{other:?} is none of --small, zip, tar.gz and memory"),
+            "zip" | "tar.gz" | "memory" | "backup" => wanted.push(argument.as_str()),
+            other => bail!("{other:?} is none of --small, zip, tar.gz, memory and backup"),
         }
     }
     let is_wanted = |what: &str| wanted.is_empty() || wanted.contains(&what);
     runtime.block_on(async {
         for container in [Container::Zip, Container::TarGz].into_iter().filter(|one| is_wanted(one.name())) {
             bench.speed(container).await?;
+        }
+        if is_wanted("backup") {
+            Box::pin(bench.backups()).await?;
         }
         if is_wanted("memory") { bench.memory().await } else { Ok(()) }
     })?;
