@@ -162,6 +162,30 @@ impl Catalog {
         sql::all(&mut *self.read().await?, query).await
     }
 
+    /// The site's live courses whose full or short name begins as the given one does, by so many characters.
+    pub async fn courses_named_like(
+        &self,
+        site: &SiteId,
+        full_name: &str,
+        short_name: &str,
+        characters: usize,
+    ) -> Result<Vec<CourseRow>, CatalogError> {
+        let beginning = |name: &str| name.chars().take(characters).collect::<String>();
+        let query = sqlx::query(
+            "SELECT site, course, full_name, short_name, moodle_course_id, live_revision, create_ms, update_ms,
+                 delete_ms, version
+             FROM courses
+             WHERE site = $1 AND delete_ms IS NULL
+                 AND (substr(full_name, 1, CAST($2 AS INTEGER)) = $3 OR substr(short_name, 1, CAST($4 AS INTEGER)) = $5)",
+        )
+        .bind(sql::text(site))
+        .bind(i64::try_from(characters).unwrap_or(i64::MAX))
+        .bind(beginning(full_name))
+        .bind(i64::try_from(characters).unwrap_or(i64::MAX))
+        .bind(beginning(short_name));
+        sql::all(&mut *self.read().await?, query).await
+    }
+
     /// A revision.
     pub async fn get_revision(
         &self,

@@ -68,6 +68,8 @@ pub enum Command {
     Upload(Upload),
     /// Make a backup of a course's live state.
     Backup(Backup),
+    /// Make a new course of a course.
+    Copy(Copy),
     /// Make an archive of another one, with other settings: without users, anonymised, or of a part.
     Convert(Convert),
     /// Restore an archive into a new course.
@@ -237,6 +239,31 @@ pub struct Backup {
     #[arg(long, conflicts_with = "wait")]
     pub plan: bool,
     /// Settings and selection.
+    #[command(flatten)]
+    pub choices: Choices,
+}
+
+/// Arguments of `copy`.
+#[derive(Debug, clap::Args)]
+pub struct Copy {
+    /// The course.
+    pub course: String,
+    /// Id of the new course. Default: the server makes one.
+    #[arg(long, value_name = "ID")]
+    pub course_id: Option<CourseId>,
+    /// Its full name. Default: that of the course, made unique.
+    #[arg(long, value_name = "NAME")]
+    pub full_name: Option<String>,
+    /// Its short name. Default: that of the course, made unique.
+    #[arg(long, value_name = "NAME")]
+    pub short_name: Option<String>,
+    /// The day on which it starts (UTC), such as 2027-09-01: all dates of the contents move with it. Default: that of the course.
+    #[arg(long, value_name = "DAY")]
+    pub start: Option<chrono::NaiveDate>,
+    /// Wait until it is done.
+    #[arg(long)]
+    pub wait: bool,
+    /// Settings and selection. Default: without users.
     #[command(flatten)]
     pub choices: Choices,
 }
@@ -424,6 +451,7 @@ pub enum JobKind {
     Restore,
     Rollback,
     Convert,
+    Copy,
 }
 
 impl From<JobKind> for proto::job::Kind {
@@ -434,6 +462,7 @@ impl From<JobKind> for proto::job::Kind {
             JobKind::Restore => Self::Restore,
             JobKind::Rollback => Self::Rollback,
             JobKind::Convert => Self::Convert,
+            JobKind::Copy => Self::Copy,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::args::{Area, Backup, Convert, Restore};
+use super::args::{Area, Backup, Convert, Copy, Restore};
 use super::client::{Server, request_id};
 use super::failure::Usage;
 use super::output::Output;
@@ -42,6 +42,28 @@ pub async fn start_backup(
         plan_token: String::new(),
     };
     Ok(server.backups().create_backup(request).await?.into_inner().job)
+}
+
+/// `copy`.
+pub async fn copy(server: &Server, arguments: &Copy, output: Output) -> anyhow::Result<()> {
+    let start = arguments
+        .start
+        .and_then(|day| day.and_hms_opt(0, 0, 0))
+        .map(|time| prost_types::Timestamp { seconds: time.and_utc().timestamp(), nanos: 0 });
+    let request = proto::CopyCourseRequest {
+        course: names::course(&server.site, &arguments.course)?.to_string(),
+        new_course: Some(proto::NewCourse {
+            course_id: arguments.course_id.as_ref().map_or_else(String::new, ToString::to_string),
+        }),
+        full_name: arguments.full_name.clone().unwrap_or_default(),
+        short_name: arguments.short_name.clone().unwrap_or_default(),
+        start_time: start,
+        options: Some(arguments.choices.options()?),
+        validate_only: false,
+        request_id: request_id(),
+    };
+    let job = server.restores().copy_course(request).await?.into_inner().job;
+    jobs::started(server, job, arguments.wait, output).await
 }
 
 /// `convert`.

@@ -112,6 +112,7 @@ async fn with_server(server: &Server, command: &Command, output: Output) -> anyh
         Command::Serve(_) | Command::Try(_) | Command::Inspect { .. } | Command::Compare(_) => Ok(()),
         Command::Upload(upload) => archives::send(server, upload, output).await,
         Command::Backup(backup) => courses::backup(server, backup, output).await,
+        Command::Copy(copy) => courses::copy(server, copy, output).await,
         Command::Convert(convert) => courses::convert(server, convert, output).await,
         Command::Restore(restore) => courses::restore(server, restore, output).await,
         Command::Rollback { job, wait } => courses::rollback(server, job, *wait, output).await,

@@ -8,6 +8,7 @@ use quick_xml::events::Event;
 use super::{DeriveError, Deriving};
 use crate::backup::{Effective, ItemKind, Scope};
 use crate::course::MemberPath;
+use crate::format::moved;
 use crate::format::xml::{Pieces, escaped, spelled};
 use crate::moodle::{Setting, SettingLevel};
 
@@ -24,8 +25,7 @@ impl Deriving<'_> {
             return self.keep(member);
         }
         let mut writer = Writer::new(
-            self.request.effective,
-            &self.request.label,
+            self.request,
             Values { include_files: with_contents && self.base.includes_files, external },
         );
         let input = BufReader::new(self.open(member)?);
@@ -52,7 +52,8 @@ impl Deriving<'_> {
         let ours = effective.entries("");
         let is_name = |entry: &Setting| entry.level == SettingLevel::Root && entry.name == "filename";
         let same = |one: &Setting, other: &Setting| one.name == other.name && one.value == other.value;
-        self.report.members_written == 0
+        *self.request.adjust == super::Adjust::default()
+            && self.report.members_written == 0
             && self.report.members_left_out == 0
             && effective.scope.archive_type() == self.base.archive_type
             && self.base.settings.iter().all(|theirs| is_name(theirs) || ours.iter().any(|own| same(own, theirs)))
@@ -73,6 +74,7 @@ struct Values {
 struct Writer<'w> {
     effective: &'w Effective,
     label: &'w super::Label,
+    adjust: &'w super::Adjust,
     values: Values,
     sections: HashSet<String>,
     activities: HashSet<String>,
@@ -89,7 +91,8 @@ struct Writer<'w> {
 }
 
 impl<'w> Writer<'w> {
-    fn new(effective: &'w Effective, label: &'w super::Label, values: Values) -> Self {
+    fn new(request: &'w super::Request<'w>, values: Values) -> Self {
+        let (effective, label) = (request.effective, &request.label);
         let ids = |wanted: ItemKind| {
             let included =
                 effective.items.iter().filter(move |item| item.kind == wanted && item.included.value);
@@ -100,6 +103,7 @@ impl<'w> Writer<'w> {
             activities: ids(ItemKind::Activity),
             effective,
             label,
+            adjust: request.adjust,
             values,
             out: String::new(),
             held: String::new(),
@@ -201,6 +205,11 @@ impl<'w> Writer<'w> {
         match self.path.strip_prefix(INFORMATION) {
             Some("/name") => escaped(&self.label.file_name),
             Some("/backup_date") => self.label.time.to_string(),
+            Some("/original_course_fullname") => self.adjust.full_name.as_deref().map_or(text, escaped),
+            Some("/original_course_shortname") => self.adjust.short_name.as_deref().map_or(text, escaped),
+            Some("/original_course_startdate" | "/original_course_enddate") => {
+                text.parse().map_or(text, |date| moved(date, self.adjust.date_offset).to_string())
+            }
             Some("/include_files") => flag(self.values.include_files),
             Some("/include_file_references_to_external_content") => flag(self.values.external),
             Some("/details/detail/type") => self.effective.scope.archive_type().as_str().to_owned(),

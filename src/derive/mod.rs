@@ -51,8 +51,29 @@ pub struct Request<'q> {
     pub counting: bool,
     /// What the archive says of itself.
     pub label: Label,
+    /// What is set anew in a copy.
+    pub adjust: &'q Adjust,
     /// Bounds of documents.
     pub limits: &'q Limits,
+}
+
+/// What a copy of a course has of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Adjust {
+    /// Its full name; the original's if none.
+    pub full_name: Option<String>,
+    /// Its short name; the original's if none.
+    pub short_name: Option<String>,
+    /// Seconds by which the dates of the contents move.
+    pub date_offset: i64,
+}
+
+impl Adjust {
+    /// Values of documents, by path.
+    fn values(&self) -> Vec<(&'static str, &str)> {
+        let all = [("/course/fullname", &self.full_name), ("/course/shortname", &self.short_name)];
+        all.into_iter().filter_map(|(path, name)| Some((path, name.as_deref()?))).collect()
+    }
 }
 
 /// What an archive says of itself in `moodle_backup.xml`.

@@ -374,12 +374,17 @@ impl<'d> Deriving<'d> {
         Ok(Some(outcome))
     }
 
-    fn purpose<'p>(&self, on: Conditions, selection: &Selection<'p>, links_of: Option<Kind>) -> Purpose<'p> {
+    fn purpose<'p>(&self, on: Conditions, selection: &Selection<'p>, links_of: Option<Kind>) -> Purpose<'p>
+    where
+        'd: 'p,
+    {
         Purpose {
             compatibility: self.request.compatibility,
             on,
             keep: selection.keep.clone(),
             gone: selection.gone.clone(),
+            date_offset: self.request.adjust.date_offset,
+            values: self.request.adjust.values(),
             links_of,
         }
     }

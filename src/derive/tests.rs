@@ -96,6 +96,7 @@ fn made(
         accepted: &BTreeSet::new(),
         without_secrets: false,
         counting: true,
+        adjust: &Adjust::default(),
         label: Label { file_name: "backup.mbz".into(), time: 1_800_000_000, backup_id: "0".repeat(32) },
         limits: &limits,
     };
@@ -248,6 +249,8 @@ fn users_in(path: &str, bytes: &[u8]) -> Vec<String> {
         on: Conditions::all(),
         keep: Vec::new(),
         gone: Vec::new(),
+        date_offset: 0,
+        values: Vec::new(),
         links_of: None,
     };
     let rewrite = Rewrite::new(format, &purpose, &found.document.root, io::sink());

@@ -65,7 +65,7 @@ impl Engine {
     }
 
     /// What an order comes to, of the live revision or of a certain one.
-    async fn ordered(
+    pub(super) async fn ordered(
         &self,
         course: &CourseName,
         revision: Option<i64>,
@@ -159,7 +159,7 @@ impl Engine {
     }
 
     /// Makes a derived archive visible, with the success of its job.
-    async fn record(&self, context: &JobContext, Made { row, staged }: Made) -> Result<(), Error> {
+    async fn record(&self, context: &JobContext, Made { row, staged, .. }: Made) -> Result<(), Error> {
         context.report(|progress| {
             progress.phase = "recording".into();
             progress.items_done = progress.items_total;

@@ -19,7 +19,7 @@ use crate::archive::{Container, MemberEnd};
 use crate::backup::{Contents, Effective, Order, QUESTION_MODULES, Setting, file_name, resolve};
 use crate::catalog::{ArchiveOrigin, ArchiveRow};
 use crate::course::{Entry, Member, MemberPath, TreeRef};
-use crate::derive::{self, DeriveError, Derived, Label, Request, Sink};
+use crate::derive::{self, Adjust, DeriveError, Derived, Label, Request, Sink};
 use crate::format::Format;
 use crate::ids::SiteId;
 use crate::job::{Finding, Severity};
@@ -38,11 +38,14 @@ pub(super) struct Derivation {
     pub order: Order,
     pub effective: Effective,
     pub label: Label,
+    pub adjust: Adjust,
 }
 
 /// A derived archive: durable, not visible yet.
 pub(super) struct Made {
     pub row: ArchiveRow,
+    /// What it says of itself.
+    pub manifest: Manifest,
     pub staged: Staged,
 }
 
@@ -70,7 +73,7 @@ impl Engine {
             }
         }
         let label = self.label(site, &base, &effective).await?;
-        Ok(Derivation { place, tree, base, order, effective, label })
+        Ok(Derivation { place, tree, base, order, effective, label, adjust: Adjust::default() })
     }
 
     async fn label(&self, site: &SiteId, base: &Manifest, effective: &Effective) -> Result<Label, Error> {
@@ -125,25 +128,27 @@ impl Engine {
                 }
             };
             let findings = findings(&derived, &derivation.effective);
-            let mut row = None;
+            let mut described = None;
             let staged = sink.stager.finish(|staged| {
                 let own = staged.manifest.as_deref();
                 let own = own.map(|bytes| moodle::parse(bytes, engine.limits())).transpose()?;
+                let own = own.unwrap_or_else(|| derivation.base.clone());
                 let about = Description {
                     arriving: &arriving,
                     origin,
                     container: Container::Zip,
                     upload: None,
-                    manifest: Some(own.as_ref().unwrap_or(&derivation.base)),
+                    manifest: Some(&own),
                     findings,
                 };
                 let made = engine.archive_row(&derivation.place, &staged.tree, staged.tree_ref, about);
                 let record = super::journal::archive_record(&made)?;
-                row = Some(made);
+                described = Some((made, own));
                 Ok(record)
             })?;
-            let row = row.ok_or_else(|| Error::new(Reason::Internal, "the archive was not described"))?;
-            Ok(Made { row, staged })
+            let (row, manifest) =
+                described.ok_or_else(|| Error::new(Reason::Internal, "the archive was not described"))?;
+            Ok(Made { row, manifest, staged })
         });
         making.await.map_err(failed)?
     }
@@ -188,6 +193,7 @@ fn run(
         without_secrets: derivation.order.without_secrets,
         counting,
         label: derivation.label.clone(),
+        adjust: &derivation.adjust,
         limits,
     };
     Ok(derive::derive(&request, stored, &derivation.base, sink)?)

@@ -99,7 +99,8 @@ impl Engine {
         ) else {
             return Err(not_undoable(restore, "the job is no restore that succeeded"));
         };
-        if row.payload.kind() != JobKind::Restore || row.state != JobState::Succeeded {
+        if !matches!(row.payload.kind(), JobKind::Restore | JobKind::Copy) || row.state != JobState::Succeeded
+        {
             return Err(not_undoable(restore, "the job is no restore that succeeded"));
         }
         let name = CourseName { site: restore.site.clone(), course };

@@ -60,6 +60,7 @@ impl Engine {
                 let course = CourseName { site: row.site.clone(), course: course.clone() };
                 self.run_backup(row, context, &course, (*area, order, *revision)).await
             }
+            JobPayload::Copy { .. } => self.run_copy(row, context).await,
             JobPayload::Convert { archive, area, order } => {
                 self.run_conversion(row, context, archive, (*area, order)).await
             }

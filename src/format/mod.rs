@@ -24,5 +24,5 @@ pub use description::{
 pub use notation::NotationError;
 pub use outcome::{IdSet, Link, Outcome, Refs};
 pub use registry::{Format, FormatError, Located};
-pub use rewrite::{Keep, Purpose, Rewrite, RewriteError};
+pub use rewrite::{Keep, Purpose, Rewrite, RewriteError, moved};
 pub use seen::LISTED;

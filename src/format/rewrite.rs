@@ -40,6 +40,10 @@ pub struct Purpose<'p> {
     pub keep: Keep<'p>,
     /// Things that were left out elsewhere: rows that follow them go.
     pub gone: Keep<'p>,
+    /// Seconds by which dates move with the course's start.
+    pub date_offset: i64,
+    /// Values that are set, by path from the root element, such as `/course/fullname`.
+    pub values: Vec<(&'static str, &'p str)>,
     /// Tell references from within things of this kind one by one.
     pub links_of: Option<Kind>,
 }
@@ -180,7 +184,8 @@ impl<'r, W: Write> Rewrite<'r, W> {
                 || element.meanings().any(|meaning| Self::empties(purpose, user, meaning))
         };
         // Unknown elements are dropped where people may be in them, so such documents are always looked at.
-        purpose.drops_unknown() || format.any(root, &rule)
+        let sets = purpose.values.iter().any(|(path, _)| path.split('/').nth(1) == Some(root.name.as_str()));
+        purpose.drops_unknown() || sets || format.any(root, &rule)
     }
 
     /// Whether a value of that meaning is replaced wherever it stands.
@@ -188,9 +193,12 @@ impl<'r, W: Write> Rewrite<'r, W> {
         let nobody = purpose.compatibility == Compatibility::Strict && purpose.without_users();
         match meaning {
             Meaning::Ref { kind, .. } | Meaning::Ids(kind) => nobody && Some(*kind) == user,
-            Meaning::Codec(name) => nobody && codec::names_users(name),
+            Meaning::Codec(name) => {
+                (nobody && codec::names_users(name)) || (purpose.date_offset != 0 && codec::has_dates(name))
+            }
             Meaning::Person | Meaning::Ip => purpose.hides_people(),
             Meaning::Secret => !purpose.on.has(Switch::Secrets),
+            Meaning::Date => purpose.date_offset != 0,
             _ => false,
         }
     }
@@ -441,7 +449,9 @@ impl<'r, W: Write> Rewrite<'r, W> {
         match self.replacement(value, &raw).filter(|_| !empty) {
             Some(text) => {
                 self.changed = true;
-                self.seen.add(Fact::Blanked);
+                if !matches!(value.meaning, Meaning::Date | Meaning::Text) {
+                    self.seen.add(Fact::Blanked);
+                }
                 self.held = text;
             }
             // Anonymised already, by the same constant.
@@ -459,14 +469,38 @@ impl<'r, W: Write> Rewrite<'r, W> {
             let text = escaped(&constant.replace('%', &self.number.to_string()));
             return (text != raw).then_some(text);
         }
+        if let Some((_, text)) = self.purpose.values.iter().find(|(path, _)| *path == self.path) {
+            let text = escaped(text);
+            return (text != raw).then_some(text);
+        }
         if matches!(raw, "" | NULL) || !Self::empties(self.purpose, self.user, &value.meaning) {
             return None;
         }
         match &value.meaning {
             Meaning::Ref { .. } => (raw != "0").then(|| "0".to_owned()),
+            Meaning::Date => {
+                let moved = raw.parse().ok().map(|date| moved(date, self.purpose.date_offset));
+                moved.map(|date: i64| date.to_string())
+            }
+            Meaning::Codec(name) if codec::has_dates(name) => {
+                codec::with_dates(raw, |date| moved(date, self.purpose.date_offset))
+            }
             Meaning::Codec(name) => codec::without_users(name, raw),
             _ => Some(String::new()),
         }
+    }
+}
+
+/// A date of the contents, in seconds since 1970, moved. 0 is no date, and stays.
+///
+/// A date that would become 0 becomes 1: Moodle lets it vanish.
+pub const fn moved(date: i64, offset: i64) -> i64 {
+    if date == 0 {
+        return 0;
+    }
+    match date.saturating_add(offset) {
+        0 => 1,
+        moved => moved,
     }
 }
 

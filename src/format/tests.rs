@@ -51,6 +51,8 @@ fn everything() -> Purpose<'static> {
         on: Conditions::all(),
         keep: Vec::new(),
         gone: Vec::new(),
+        date_offset: 0,
+        values: Vec::new(),
         links_of: None,
     }
 }

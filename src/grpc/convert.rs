@@ -103,6 +103,7 @@ pub fn job_kind(field: &str, value: i32) -> Result<Option<JobKind>, Error> {
         Ok(Kind::Restore) => Ok(Some(JobKind::Restore)),
         Ok(Kind::Rollback) => Ok(Some(JobKind::Rollback)),
         Ok(Kind::Convert) => Ok(Some(JobKind::Convert)),
+        Ok(Kind::Copy) => Ok(Some(JobKind::Copy)),
         Err(_) => Err(Error::field(field, format!("{value} is no kind"))),
     }
 }
@@ -429,6 +430,7 @@ fn wire_kind(kind: JobKind) -> proto::job::Kind {
         JobKind::Restore => proto::job::Kind::Restore,
         JobKind::Rollback => proto::job::Kind::Rollback,
         JobKind::Convert => proto::job::Kind::Convert,
+        JobKind::Copy => proto::job::Kind::Copy,
     }
 }
 

@@ -4,10 +4,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, name, optional_name};
 use super::intake::{Accepts, Part, Stored, receive};
-use super::{auth, backup, call};
+use super::{auth, backup, call, settings};
 use crate::access::Action;
-use crate::engine::{Engine, Error, Inspected};
-use crate::ids::JobName;
+use crate::backup::BuiltInPreset;
+use crate::engine::{Engine, Error, Inspected, NewCopy};
+use crate::ids::{CourseName, JobName};
 use crate::job::Area;
 use crate::proto::restore_service_server::RestoreService;
 use crate::proto::*;
@@ -60,6 +61,30 @@ impl RestoreService for Restore {
             .once(&call, || self.0.create_restore(&call, &archive, course.clone(), message.validate_only))
             .await?;
         Ok(Response::new(CreateRestoreResponse {
+            job: Some(row.as_ref().map(convert::job).unwrap_or_default()),
+        }))
+    }
+
+    async fn copy_course(
+        &self,
+        request: Request<CopyCourseRequest>,
+    ) -> Result<Response<CopyCourseResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let course: CourseName = name("course", &message.course)?;
+        auth::reach(&principal, &course.site)?;
+        let call = call(principal, "CopyCourse", &message.request_id, &message)?;
+        let new_course = message.new_course.unwrap_or_default();
+        let copy = NewCopy {
+            course_id: optional_name("new_course.course_id", &new_course.course_id)?,
+            full_name: message.full_name,
+            short_name: message.short_name,
+            start: message.start_time.map(|time| time.seconds),
+            order: settings::order(message.options, Some(BuiltInPreset::WithoutUsers))?,
+        };
+        let create = || self.0.copy_course(&call, &course, copy.clone(), message.validate_only);
+        let row = self.0.once(&call, create).await?;
+        Ok(Response::new(CopyCourseResponse {
             job: Some(row.as_ref().map(convert::job).unwrap_or_default()),
         }))
     }

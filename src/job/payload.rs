@@ -35,6 +35,8 @@ labels! {
         Rollback = "ROLLBACK",
         /// Makes an archive with other settings of an archive.
         Convert = "CONVERT",
+        /// Makes a new course of a course.
+        Copy = "COPY",
     }
 }
 
@@ -63,6 +65,21 @@ pub enum JobPayload {
         /// Of which revision; the live one when it runs, unless a plan says so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         revision: Option<i64>,
+    },
+    /// Make a new course of a course's live state.
+    Copy {
+        /// The course.
+        course: CourseId,
+        /// Id of the new course.
+        course_id: CourseId,
+        /// With which settings and of what.
+        order: Box<Order>,
+        /// Full name of the new course; that of the original, made unique, if empty.
+        full_name: String,
+        /// Short name of the new course; that of the original, made unique, if empty.
+        short_name: String,
+        /// Start of the new course, in seconds since 1970; that of the original if none.
+        start: Option<i64>,
     },
     /// Make an archive with other settings of an archive.
     Convert {
@@ -124,6 +141,7 @@ impl JobPayload {
         match self {
             Self::Ingest { .. } => JobKind::Ingest,
             Self::Backup { .. } => JobKind::Backup,
+            Self::Copy { .. } => JobKind::Copy,
             Self::Convert { .. } => JobKind::Convert,
             Self::Restore { .. } => JobKind::Restore,
             Self::Rollback { .. } => JobKind::Rollback,

@@ -31,18 +31,7 @@ pub fn date_offset(
     }
 }
 
-/// A date of the contents, in seconds since 1970, moved. 0 is no date, and stays.
-///
-/// A date that would become 0 becomes 1: Moodle lets it vanish.
-pub const fn moved(date: i64, offset: i64) -> i64 {
-    if date == 0 {
-        return 0;
-    }
-    match date.saturating_add(offset) {
-        0 => 1,
-        moved => moved,
-    }
-}
+pub use crate::format::moved;
 
 #[cfg(test)]
 mod tests {

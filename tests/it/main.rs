@@ -14,6 +14,7 @@ mod areas;
 mod bounds;
 mod command_line;
 mod compare;
+mod copies;
 mod crash;
 mod decisions;
 mod errors;
