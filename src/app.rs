@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::catalog::{Catalog, CatalogClock, CatalogConfig, Dialect};
 use crate::clock::Clock;
 use crate::config::{Config, storage_primary};
 use crate::engine::{Engine, Rules, StorageHealth};
+use crate::format::Format;
 use crate::grpc::{self, AuthLayer, DrainLayer, ServerFacts, Tokens};
 use crate::ids::StorageName;
 use crate::vault::{StorageConfig, Vault, VaultError};
@@ -57,6 +59,14 @@ pub enum AppError {
     /// The descriptors for reflection cannot be read.
     #[error("the descriptors for reflection cannot be read")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// A description of a plugin cannot be used.
+    #[error("the descriptions of plugins in {}: {what}", folder.display())]
+    Plugins {
+        /// Where they lie.
+        folder: PathBuf,
+        /// Which, and what is wrong.
+        what: String,
+    },
     /// The server failed.
     #[error("the server failed")]
     Serve(#[from] tonic::transport::Error),
@@ -116,6 +126,7 @@ impl App {
             longest_share: Duration::from_secs(u64::from(config.share_days) * 86_400),
             upload_idle: Duration::from_secs(u64::from(config.upload_hours) * 3600),
             lease: config.lease(),
+            format: format_of(config.plugins_dir.as_deref())?,
         };
         let engine = Engine::new(catalog, open(&storages)?, clock, rules);
         engine.ensure_site(&config.default_site).await?;
@@ -248,4 +259,21 @@ async fn report_health(engine: Engine, reporter: HealthReporter, stop: Cancellat
             () = tokio::time::sleep(Duration::from_secs(10)) => {}
         }
     }
+}
+
+/// The format as the binary knows it, with the descriptions of further plugins in a folder.
+fn format_of(folder: Option<&Path>) -> Result<Arc<Format>, AppError> {
+    let Some(folder) = folder else { return Ok(Format::embedded()) };
+    let failed = |what: String| AppError::Plugins { folder: folder.to_owned(), what };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| failed(error.to_string()))? {
+        let path = entry.map_err(|error| failed(error.to_string()))?.path();
+        if path.extension().is_some_and(|extension| extension == "plugin") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(&path).map_err(|error| failed(format!("{name}: {error}")))?;
+            files.push((name, text));
+        }
+    }
+    files.sort();
+    Ok(Arc::new(Format::with(&files).map_err(|error| failed(error.to_string()))?))
 }

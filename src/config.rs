@@ -43,6 +43,8 @@ pub struct Config {
     pub upload_hours: u32,
     /// Seconds that a stopping server waits for calls and jobs.
     pub drain_seconds: u32,
+    /// Folder with descriptions of further plugins (`*.plugin`, see docs/plugins.md). Read at the start.
+    pub plugins_dir: Option<PathBuf>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged, such as `info,coursevault=debug`.
@@ -86,6 +88,7 @@ impl Default for Config {
             lease_seconds: 30,
             upload_hours: 72,
             drain_seconds: 20,
+            plugins_dir: None,
             log_format: LogFormat::Text,
             log: "info".into(),
         }

@@ -23,7 +23,9 @@ fn allowed(module: &str) -> Option<Vec<&'static str>> {
         "worker" => below(&[VALUES, DOMAIN, &["catalog", "engine"]]),
         "config" => below(&[VALUES, &["vault", "telemetry"]]),
         "telemetry" | "shutdown" => Some(Vec::new()),
-        "app" => below(&[VALUES, &["catalog", "vault", "engine", "grpc", "worker", "config", "proto"]]),
+        "app" => {
+            below(&[VALUES, DOMAIN, &["catalog", "vault", "engine", "grpc", "worker", "config", "proto"]])
+        }
         "cli" => below(&[VALUES, DOMAIN, &["app", "config", "grpc", "proto", "shutdown", "telemetry"]]),
         _ => None,
     }

@@ -90,7 +90,7 @@ fn made(
         resolve(asked, &[], &base, QUESTION_MODULES).map_err(|found| anyhow::anyhow!("{found:?}"))?;
     let limits = Limits::default();
     let request = Request {
-        format: Format::embedded(),
+        format: &Format::embedded(),
         effective: &effective,
         compatibility,
         accepted: &BTreeSet::new(),
@@ -242,7 +242,7 @@ fn about_people(archive: &InMemory) -> BTreeSet<String> {
 /// References to users and values that name people, as the descriptions know them.
 fn users_in(path: &str, bytes: &[u8]) -> Vec<String> {
     use crate::format::{Purpose, Rewrite};
-    let format = Format::embedded();
+    let format = &*Format::embedded();
     let Some(found) = format.document(path) else { return Vec::new() };
     let purpose = Purpose {
         compatibility: Compatibility::Moodle,

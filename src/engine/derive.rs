@@ -67,7 +67,7 @@ impl Engine {
         if effective.is_on(Setting::Imscc11) {
             return Err(Error::field("options.settings.imscc11", "cartridges are not made yet"));
         }
-        for name in derive::unknown_activities(Format::embedded(), &effective, &base) {
+        for name in derive::unknown_activities(&self.rules.format, &effective, &base) {
             if !order.accepted.contains(&name) {
                 effective.leave_out_unknown(&name);
             }
@@ -120,13 +120,14 @@ impl Engine {
         let (engine, context) = (self.clone(), context.clone());
         let making = tokio::task::spawn_blocking(move || {
             let mut sink = StageSink { stored: &stored, stager, end: None, context: &context };
-            let derived = match run(&derivation, &stored, &mut sink, engine.limits(), false) {
-                Ok(derived) => derived,
-                Err(error) => {
-                    sink.stager.abort();
-                    return Err(error);
-                }
-            };
+            let derived =
+                match run(&engine.rules.format, &derivation, &stored, &mut sink, engine.limits(), false) {
+                    Ok(derived) => derived,
+                    Err(error) => {
+                        sink.stager.abort();
+                        return Err(error);
+                    }
+                };
             let findings = findings(&derived, &derivation.effective);
             let mut described = None;
             let staged = sink.stager.finish(|staged| {
@@ -161,7 +162,7 @@ impl Engine {
         let engine = self.clone();
         let looking = tokio::task::spawn_blocking(move || {
             let mut sink = PlanSink { stored: &stored, entries: Vec::new() };
-            let derived = run(&derivation, &stored, &mut sink, engine.limits(), true)?;
+            let derived = run(&engine.rules.format, &derivation, &stored, &mut sink, engine.limits(), true)?;
             let findings = findings(&derived, &derivation.effective);
             let tree = Arc::new(crate::course::Tree::new(sink.entries)?);
             Ok((derivation, Preview { derived, findings, tree }))
@@ -179,6 +180,7 @@ pub(super) struct Preview {
 }
 
 fn run(
+    format: &Format,
     derivation: &Derivation,
     stored: &Stored,
     sink: &mut dyn Sink,
@@ -186,7 +188,7 @@ fn run(
     counting: bool,
 ) -> Result<Derived, Error> {
     let request = Request {
-        format: Format::embedded(),
+        format,
         effective: &derivation.effective,
         compatibility: derivation.order.compatibility,
         accepted: &derivation.order.accepted,

@@ -42,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Timestamp};
+use crate::format::Format;
 use crate::ids::{SiteId, StorageName};
 use crate::limits::Limits;
 use crate::reason::Reason;
@@ -94,6 +95,8 @@ pub struct Rules {
     pub upload_idle: Duration,
     /// Time until a claim on a job or an upload ends without a sign of life.
     pub lease: Duration,
+    /// What the documents of archives mean.
+    pub format: Arc<Format>,
 }
 
 /// The use cases over one catalog and one vault. Cheap to clone.

@@ -44,7 +44,9 @@ impl Ground {
         let vault = Vault::of([(storage.clone(), store)].into());
         let limits = Limits::default();
         let hour = Duration::from_secs(3600);
-        let rules = Rules { limits, storage, grace: hour, longest_share: hour, upload_idle: hour, lease };
+        let format = crate::format::Format::embedded();
+        let rules =
+            Rules { limits, storage, grace: hour, longest_share: hour, upload_idle: hour, lease, format };
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let engine = Engine::new(catalog, vault, Arc::<ManualClock>::clone(&clock), rules);
         let site: SiteId = "main".parse()?;

@@ -1,7 +1,7 @@
 //! All descriptions together, and finding what describes a document, an element or a file area.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::description::{AttributeMeaning, Document, Element, FileRule, Kind, Meaning, Plugin, matches};
 use super::notation::{Kinds, NotationError, parse};
@@ -61,13 +61,13 @@ pub struct Format {
 
 impl Format {
     /// The format as the binary knows it.
-    pub fn embedded() -> &'static Self {
-        static FORMAT: LazyLock<Format> = LazyLock::new(|| match Format::with(&[]) {
-            Ok(format) => format,
+    pub fn embedded() -> Arc<Self> {
+        static FORMAT: LazyLock<Arc<Format>> = LazyLock::new(|| match Format::with(&[]) {
+            Ok(format) => Arc::new(format),
             // A test reads all of them, so this cannot happen in a binary that was built from tested sources.
             Err(error) => panic!("the embedded descriptions are broken: {error}"),
         });
-        &FORMAT
+        Arc::clone(&FORMAT)
     }
 
     /// The format with further descriptions: file name and text of each.

@@ -68,7 +68,7 @@ fn rewrite(format: &Format, purpose: &Purpose<'_>, path: &str, bytes: &[u8]) -> 
 /// What no description covers fails by its path.
 #[test]
 fn every_element_and_attribute_of_the_fixtures_is_described() {
-    let format = Format::embedded();
+    let format = &*Format::embedded();
     let mut unknown = std::collections::BTreeSet::new();
     for fixture in FIXTURES {
         for (path, bytes) in documents(fixture) {

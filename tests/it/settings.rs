@@ -221,19 +221,7 @@ async fn a_broken_document_is_named_and_nothing_is_left() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_activity_of_an_unknown_plugin_stays_out_unless_it_is_accepted() -> Result<()> {
     let app = TestApp::start().await?;
-    // A chat that calls itself something that nobody described.
-    let bytes = changed(|path, bytes| {
-        let text = String::from_utf8(bytes);
-        let bytes = match text {
-            Ok(text) if path == "moodle_backup.xml" => text
-                .replace("chat_11", "riddle_11")
-                .replace("<modulename>chat<", "<modulename>riddle<")
-                .into_bytes(),
-            Ok(text) => text.into_bytes(),
-            Err(error) => error.into_bytes(),
-        };
-        (path.replace("chat_11/chat.xml", "riddle_11/riddle.xml").replace("chat_11", "riddle_11"), bytes)
-    })?;
+    let bytes = with_a_riddle()?;
     published(&app, &bytes).await?;
     let whole = plan(&app, COURSE, BackupOptions::default()).await?;
     ensure!(whole.findings.iter().any(|finding| finding.path == "activities/riddle_11/riddle.xml"));
@@ -246,6 +234,46 @@ async fn an_activity_of_an_unknown_plugin_stays_out_unless_it_is_accepted() -> R
     ensure!(!hidden.value && hidden.source() == SettingSource::UnknownPlugin, "{hidden:?}");
     let accepted = BackupOptions { accept_unknown: vec!["riddle_11".into()], ..without_users() };
     ensure!(item(&plan(&app, COURSE, accepted).await?)?.value);
+    Ok(())
+}
+
+/// A chat that calls itself something that nobody described.
+fn with_a_riddle() -> Result<Vec<u8>> {
+    changed(|path, bytes| {
+        let bytes = match String::from_utf8(bytes) {
+            Ok(text) if path == "moodle_backup.xml" => text
+                .replace("chat_11", "riddle_11")
+                .replace("<modulename>chat<", "<modulename>riddle<")
+                .into_bytes(),
+            Ok(text) => text.into_bytes(),
+            Err(error) => error.into_bytes(),
+        };
+        (path.replace("chat_11/chat.xml", "riddle_11/riddle.xml").replace("chat_11", "riddle_11"), bytes)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_can_describe_a_plugin() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let chat = include_str!("../../plugins/mod_chat.plugin");
+    let riddle = chat
+        .replace("plugin mod_chat", "plugin mod_riddle")
+        .replace("activities/chat_*/chat.xml", "activities/riddle_*/riddle.xml");
+    std::fs::write(folder.path().join("mod_riddle.plugin"), riddle)?;
+    let at = folder.path().to_owned();
+    let app = TestApp::with(|config| config.plugins_dir = Some(at)).await?;
+    published(&app, &with_a_riddle()?).await?;
+    let plan = plan(&app, COURSE, without_users()).await?;
+    let item = plan.items.iter().find(|item| item.name == "riddle_11").context("the riddle")?;
+    ensure!(item.included.as_ref().is_some_and(|included| included.value), "{item:?}");
+    ensure!(plan.findings.iter().all(|finding| finding.code != "MEMBER_UNKNOWN"), "{:?}", plan.findings);
+    ensure!(count(&plan, "messages")?.left_out > 0);
+
+    std::fs::write(folder.path().join("broken.plugin"), "plugin x\n   odd\n")?;
+    let at = folder.path().to_owned();
+    let refused = TestApp::with(|config| config.plugins_dir = Some(at)).await;
+    let message = refused.err().map(|error| format!("{error:#}")).unwrap_or_default();
+    ensure!(message.contains("broken.plugin, line 2"), "{message}");
     Ok(())
 }
 
