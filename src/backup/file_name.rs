@@ -38,18 +38,35 @@ pub struct Contents {
     pub files: bool,
 }
 
-/// The name of a course backup's file: `WORD-moodle2-course-ID[-NAME]-DATE[-nu|-an][-nf].mbz`, with the date in `zone`.
+/// What a backup is of, with the id of it in its platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'s> {
+    /// A course, by its short name.
+    Course(i64, &'s str),
+    /// A section, by its name, or its number where it has none.
+    Section(i64, &'s str),
+    /// An activity, by its kind, such as `quiz`.
+    Activity(i64, &'s str),
+}
+
+/// The name of a backup's file: `WORD-moodle2-TYPE-ID[-NAME]-DATE[-nu|-an][-nf].mbz`, with the date in `zone`
+/// (`backup_plan_dbops::get_default_backup_filename`).
 ///
-/// The course's short name is cut where the whole would have more than 255 bytes; the rest is kept.
+/// The name is cut where the whole would have more than 255 bytes; the rest is kept.
 pub fn file_name(
     language: Language,
-    course_id: i64,
-    short_name: &str,
+    subject: Subject<'_>,
     made: Timestamp,
     zone: Tz,
     contents: Contents,
 ) -> String {
-    let front = format!("{}-moodle2-course-{course_id}", language.word());
+    let (kind, id, mut name) = match subject {
+        // Only a course's name goes through the text filters.
+        Subject::Course(id, name) => ("course", id, clean(&without_tags(&with_entities(name)))),
+        Subject::Section(id, name) => ("section", id, clean(name)),
+        Subject::Activity(id, module) => ("activity", id, clean(&format!("{module}{id}"))),
+    };
+    let front = format!("{}-moodle2-{kind}-{id}", language.word());
     let users = match contents {
         Contents { users: false, .. } => "-nu",
         Contents { anonymized: true, .. } => "-an",
@@ -57,7 +74,6 @@ pub fn file_name(
     };
     let files = if contents.files { "" } else { "-nf" };
     let back = format!("-{}{users}{files}.mbz", date(made, zone));
-    let mut name = clean(short_name);
     let room = LONGEST.saturating_sub(front.len() + 1 + back.len());
     name.truncate(name.floor_char_boundary(room));
     let separator = if name.is_empty() { "" } else { "-" };
@@ -70,10 +86,10 @@ fn date(made: Timestamp, zone: Tz) -> String {
     zone.from_utc_datetime(&utc.naive_utc()).format("%Y%m%d-%H%M").to_string()
 }
 
-/// A course's short name as part of a file name.
-fn clean(short_name: &str) -> String {
+/// A text as part of a file name.
+fn clean(text: &str) -> String {
     let is_forbidden = |c: char| c.is_control() || "&<>\"'`|:\\/".contains(c);
-    let filtered = without_tags(&with_entities(short_name)).replace(' ', "_");
+    let filtered = text.replace(' ', "_");
     let kept: String = filtered.chars().filter(|c| !is_forbidden(*c)).collect();
     kept.trim_matches('_').to_lowercase()
 }
@@ -114,7 +130,7 @@ fn without_tags(text: &str) -> String {
 mod tests {
     use chrono_tz::{Europe, Tz};
 
-    use super::{Contents, Language, clean, file_name};
+    use super::*;
     use crate::clock::Timestamp;
 
     const ALL: Contents = Contents { users: true, anonymized: false, files: true };
@@ -132,13 +148,14 @@ mod tests {
             ("é 日 🎓\u{7}\n", "é_日_🎓"),
             ("\u{a0}/", "\u{a0}"),
         ] {
-            assert_eq!(clean(name), expected);
+            assert_eq!(clean(&without_tags(&with_entities(name))), expected);
         }
     }
 
     #[test]
     fn suffixes_tell_what_is_not_inside() {
-        let name = |contents| file_name(Language::English, 2, "RICH101", MADE, Tz::UTC, contents);
+        let name =
+            |contents| file_name(Language::English, Subject::Course(2, "RICH101"), MADE, Tz::UTC, contents);
         assert_eq!(name(ALL), "backup-moodle2-course-2-rich101-20240131-1430.mbz");
         assert_eq!(
             name(Contents { users: false, ..ALL }),
@@ -155,15 +172,29 @@ mod tests {
 
     #[test]
     fn word_and_date_follow_language_and_zone() {
-        let name = file_name(Language::French, 7, "_ _", MADE, Europe::Paris, ALL);
+        let name = file_name(Language::French, Subject::Course(7, "_ _"), MADE, Europe::Paris, ALL);
         assert_eq!(name, "sauvegarde-moodle2-course-7-20240131-1530.mbz");
     }
 
     #[test]
     fn long_names_are_cut_between_characters_and_keep_date_and_suffix() {
         let contents = Contents { users: false, ..ALL };
-        let name = file_name(Language::English, 2, &"🎓".repeat(100), MADE, Tz::UTC, contents);
+        let name =
+            file_name(Language::English, Subject::Course(2, &"🎓".repeat(100)), MADE, Tz::UTC, contents);
         assert!(name.len() <= 255 && name.len() > 251, "{}", name.len());
         assert!(name.ends_with("🎓-20240131-1430-nu.mbz"), "{name}");
+    }
+
+    #[test]
+    fn parts_of_courses_have_names_of_their_own() {
+        let name = |subject| file_name(Language::English, subject, MADE, Tz::UTC, ALL);
+        let whole = name(Subject::Course(2, "RICH101"));
+        let dated = |rest: &str| whole.replace("course-2-rich101", rest);
+        assert_eq!(
+            name(Subject::Section(3, "Chapitre 2 : <b>été</b>")),
+            dated("section-3-chapitre_2__bétéb")
+        );
+        assert_eq!(name(Subject::Section(3, "4")), dated("section-3-4"));
+        assert_eq!(name(Subject::Activity(22, "quiz")), dated("activity-22-quiz22"));
     }
 }

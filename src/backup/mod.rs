@@ -15,7 +15,7 @@ mod tests;
 pub use crate::choice::{Contradiction, Contradictions, Extent, ItemKind, Scope, Selection};
 pub use crate::format::Compatibility;
 pub use effective::{Effective, EffectiveSetting};
-pub use file_name::{Contents, Language, file_name};
+pub use file_name::{Contents, Language, Subject, file_name};
 pub use order::Order;
 pub use preset::BuiltInPreset;
 pub use resolve::{Asked, QUESTION_MODULES, resolve};

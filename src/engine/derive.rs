@@ -16,7 +16,9 @@ use super::stage::{Staged, Stager};
 use super::stored::Stored;
 use super::{Engine, Place};
 use crate::archive::{Container, MemberEnd};
-use crate::backup::{Contents, Effective, Order, QUESTION_MODULES, Setting, file_name, resolve};
+use crate::backup::{
+    Contents, Effective, Order, QUESTION_MODULES, Scope, Setting, Subject, file_name, resolve,
+};
 use crate::catalog::{ArchiveOrigin, ArchiveRow};
 use crate::course::{Entry, Member, MemberPath, TreeRef};
 use crate::derive::{self, Adjust, DeriveError, Derived, Label, Request, Sink};
@@ -29,6 +31,22 @@ use crate::reason::Reason;
 
 /// Findings of one kind that are told one by one; the others are counted.
 const TOLD: usize = 100;
+
+/// What a backup is of, for its name.
+fn subject(base: &Manifest, scope: Scope) -> Subject<'_> {
+    let course = &base.original_course;
+    match scope {
+        Scope::Course => Subject::Course(course.id, &course.short_name),
+        Scope::Section(id) => {
+            let section = base.sections.iter().find(|section| section.section_id == id);
+            Subject::Section(id, section.map_or("", |section| &section.title))
+        }
+        Scope::Activity(id) => {
+            let activity = base.activities.iter().find(|activity| activity.module_id == id);
+            Subject::Activity(id, activity.map_or("", |activity| &activity.module_name))
+        }
+    }
+}
 
 /// What an archive is derived from, and how.
 pub(super) struct Derivation {
@@ -85,9 +103,9 @@ impl Engine {
         };
         let language = super::backup::language(&site.language).unwrap_or_default();
         let zone = site.time_zone.parse().unwrap_or(chrono_tz::UTC);
-        let (course, now) = (&base.original_course, self.now());
+        let now = self.now();
         Ok(Label {
-            file_name: file_name(language, course.id, &course.short_name, now, zone, contents),
+            file_name: file_name(language, subject(base, effective.scope), now, zone, contents),
             time: now.millis().div_euclid(1000),
             backup_id: uuid::Uuid::now_v7().simple().to_string(),
         })
