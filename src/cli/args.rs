@@ -181,7 +181,7 @@ pub struct Try {
     /// Keep the server's folder and say where it is.
     #[arg(long)]
     pub keep: bool,
-    /// Settings and selection of the backup. Unset settings are on, as with --preset everything.
+    /// Settings and selection of the backup. Without any, everything is in it as it is; with some, the others have Moodle's defaults.
     #[command(flatten)]
     pub choices: Choices,
 }

@@ -203,10 +203,8 @@ impl Trial<'_> {
         let mut options = self.choices.options()?;
         if self.choices.is_empty() {
             // All as it is, also what Moodle leaves of people in an archive without users.
+            options.settings.get_or_insert_default().preset = BuiltInPreset::Everything.to_string();
             options.compatibility = proto::Compatibility::Moodle.into();
-        }
-        if let Some(settings) = options.settings.as_mut().filter(|settings| settings.preset.is_empty()) {
-            settings.preset = BuiltInPreset::Everything.to_string();
         }
         let job = courses::start_backup(self.server, course.to_string(), None, options).await?;
         let job = self.wait(job).await?;
