@@ -127,6 +127,12 @@ impl Mode {
         }
     }
 
+    /// Whether contents of files are in such a backup. Where the result stays on the site Moodle leaves them out, for it has
+    /// them (`backup_controller::get_include_files_default`).
+    pub const fn admits_contents(self) -> bool {
+        !matches!(self, Self::Import | Self::SameSite | Self::Copy)
+    }
+
     /// Whether users may be in such a backup at all. Moodle turns `users` off in the others (`backup_check`).
     pub const fn admits_users(self) -> bool {
         !matches!(self, Self::Import | Self::Hub)

@@ -16,6 +16,25 @@ pub enum Compat {
     Moodle,
 }
 
+/// What a backup is for, by the numbers that Moodle has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackupMode {
+    /// An ordinary backup.
+    General = 10,
+    /// The source of an import.
+    Import = 20,
+    /// For publishing.
+    Hub = 30,
+    /// For use within the site.
+    SameSite = 40,
+    /// Made on schedule.
+    Automated = 50,
+    /// Ordinary, run in the background.
+    Async = 70,
+    /// The source of a course copy.
+    Copy = 80,
+}
+
 /// Settings and selection.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Choices {
@@ -31,6 +50,9 @@ pub struct Choices {
     /// Take passwords, enrolment and group keys and shared secrets out.
     #[arg(long, help_heading = "Settings")]
     pub remove_secrets: bool,
+    /// What it is for, which decides defaults and which settings exist. Default: general.
+    #[arg(long, value_enum, help_heading = "Settings")]
+    pub mode: Option<BackupMode>,
     /// Only this section or activity, as an archive of its own: section_4, forum_9.
     #[arg(long, value_name = "ITEM", help_heading = "Contents")]
     pub item: Option<String>,
@@ -56,6 +78,7 @@ impl Choices {
     pub fn is_empty(&self) -> bool {
         self.preset.is_none()
             && self.compat.is_none()
+            && self.mode.is_none()
             && !self.remove_secrets
             && self.item.is_none()
             && [
@@ -112,6 +135,7 @@ impl Choices {
             compatibility: compatibility.into(),
             remove_secrets: self.remove_secrets,
             accept_unknown: self.accept_unknown.clone(),
+            mode: self.mode.map_or(0, |mode| mode as i32),
         })
     }
 }

@@ -201,7 +201,9 @@ impl Deriving<'_> {
         let needed = self.files.needed(rows.iter());
         self.report.files = needed.files;
         self.report.files_left_out = self.files.files() - needed.files;
-        let with_contents = self.is_on(Setting::Files);
+        // Ours stands for itself, wherever it is restored.
+        let admitted = self.strict() || self.request.effective.mode.admits_contents();
+        let with_contents = self.is_on(Setting::Files) && admitted;
         let mut there: HashSet<Sha1> = HashSet::new();
         for member in std::mem::take(&mut self.contents) {
             let content = member.path.claimed_sha1();

@@ -147,7 +147,7 @@ pub fn order(message: Option<proto::BackupOptions>, preset: Option<BuiltInPreset
     let asked = (|| {
         let named = built_in_preset(&settings)?.or_else(|| preset.map(BuiltInPreset::preset));
         Ok(Asked {
-            mode: Mode::General,
+            mode: mode(message.mode)?,
             scope: scope(&message.item)?,
             settings: values(&settings),
             preset: named,
@@ -165,6 +165,16 @@ pub fn order(message: Option<proto::BackupOptions>, preset: Option<BuiltInPreset
         without_secrets: message.remove_secrets,
         accepted: message.accept_unknown.into_iter().collect(),
     })
+}
+
+/// The mode of a field; a general backup for none.
+fn mode(value: i32) -> Result<Mode, Error> {
+    match value {
+        0 => Ok(Mode::General),
+        number => {
+            Mode::from_number(number).ok_or_else(|| Error::field("mode", format!("{number} is no mode")))
+        }
+    }
 }
 
 /// The scope that an item's name gives; the whole course for none.
