@@ -2,10 +2,11 @@
 //!
 //! Code map, lowest first; imports point downward only (a test reads the `use` lines and holds this):
 //!
-//! - values: [`clock`], [`digest`], [`ids`], [`label`], [`limits`], [`principal`], [`reason`]
+//! - values: [`calendar`], [`clock`], [`digest`], [`ids`], [`label`], [`limits`], [`principal`], [`reason`]
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
 //!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`],
-//!   [`access`] (who may do what with an archive), [`filter`] (what callers ask lists for)
+//!   [`access`] (who may do what with an archive), [`filter`] (what callers ask lists for), [`retention`] (how long archives are kept),
+//!   [`schedule`] (when the service does things by itself)
 //! - adapters, strangers to each other: [`catalog`] (SQL), [`vault`] (object storage)
 //! - [`engine`]: use cases, the only place where domain meets adapters
 //! - drivers: [`grpc`], [`worker`], [`cli`]; [`app`] puts everything together
@@ -14,6 +15,7 @@ pub mod access;
 pub mod app;
 pub mod archive;
 pub mod backup;
+pub mod calendar;
 pub mod catalog;
 pub mod choice;
 pub mod cli;
@@ -35,6 +37,8 @@ pub mod moodle;
 pub mod principal;
 pub mod reason;
 pub mod restore;
+pub mod retention;
+pub mod schedule;
 pub mod shutdown;
 pub mod telemetry;
 pub mod vault;

@@ -4,10 +4,22 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Levels, lowest first: a module may name modules of its own level's list and of all levels below it.
-const VALUES: &[&str] = &["clock", "digest", "ids", "label", "limits", "principal", "reason"];
+const VALUES: &[&str] = &["calendar", "clock", "digest", "ids", "label", "limits", "principal", "reason"];
 const DOMAIN: &[&str] = &[
-    "access", "archive", "backup", "choice", "compare", "course", "derive", "filter", "format", "job",
-    "moodle", "restore",
+    "access",
+    "archive",
+    "backup",
+    "choice",
+    "compare",
+    "course",
+    "derive",
+    "filter",
+    "format",
+    "job",
+    "moodle",
+    "restore",
+    "retention",
+    "schedule",
 ];
 
 /// What a module may name besides itself.
