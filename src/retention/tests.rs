@@ -139,7 +139,7 @@ fn ages_end_what_rules_keep_but_not_floors_holds_and_the_law() {
         Candidate { spared_until: Some(now.plus_millis(DAY)), ..old(5, 70) },
         Candidate { spared_until: Some(now), ..old(6, 80) },
     ];
-    let decided = decide(&with(rules.clone()), Tz::UTC, &group, now);
+    let decided = decide(&with(rules), Tz::UTC, &group, now);
     assert_eq!(reasons(&decided, 1), ["LEGAL_MINIMUM", "KEEP_AT_LEAST"]);
     assert_eq!(reasons(&decided, 2), ["MAX_AGE"]);
     assert_eq!(reasons(&decided, 3), ["HELD"]);

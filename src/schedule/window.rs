@@ -113,5 +113,5 @@ pub fn place(seed: &str, span: Span) -> Timestamp {
     let number = digest.0.iter().take(4).fold(0_i64, |number, byte| number << 8 | i64::from(*byte));
     let length = span.end.millis() - span.start.millis();
     // 32 bits times the milliseconds of some two days stay below 2^63.
-    span.start.plus_millis(length * number >> 32)
+    span.start.plus_millis((length * number) >> 32)
 }
