@@ -4,7 +4,8 @@
 //!
 //! - values: [`calendar`], [`clock`], [`digest`], [`ids`], [`label`], [`limits`], [`principal`], [`reason`]
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
-//!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`],
+//!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`renumber`] (new ids, and every reference follows),
+//!   [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`],
 //!   [`access`] (who may do what with an archive), [`filter`] (what callers ask lists for), [`retention`] (how long archives are kept),
 //!   [`schedule`] (when the service does things by itself)
 //! - adapters, strangers to each other: [`catalog`] (SQL), [`vault`] (object storage)
@@ -36,6 +37,7 @@ pub mod limits;
 pub mod moodle;
 pub mod principal;
 pub mod reason;
+pub mod renumber;
 pub mod restore;
 pub mod retention;
 pub mod schedule;

@@ -43,10 +43,43 @@ pub enum Meaning {
     Secret,
     /// Ids in a list with commas.
     Ids(Kind),
-    /// The id of a thing whose kind other fields of the row tell.
-    Item,
-    /// A format of its own, by name.
-    Codec(String),
+    /// The id of a thing whose kind other fields tell.
+    Item(Selector),
+    /// A format of its own, by name, and the fields that its reading depends on.
+    Codec(Selector),
+}
+
+/// A name of a table of kinds or of a format, and the fields that go with it: of the same row or of one around it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    /// Its name; empty where nothing tells the kind.
+    pub name: String,
+    /// Names of fields, `@name` for attributes.
+    pub fields: Vec<String>,
+}
+
+/// What a line `tells` says of a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The id of such a thing.
+    Kind(Kind),
+    /// No id of anything that an archive holds.
+    Nothing,
+    /// The id of a thing of the kind that the star of the key stands for.
+    Captured,
+    /// The id of a thing of the kind that another field or attribute names.
+    Named(String),
+}
+
+/// A line of a table of kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tell {
+    /// The table.
+    pub table: String,
+    /// Values of the fields joined by slashes, with `*`.
+    pub key: String,
+    /// What the numbers are, one for each.
+    pub told: Vec<Told>,
 }
 
 /// A value and its constant in an anonymised archive, where `%` stands for the number of the user.
@@ -198,6 +231,8 @@ pub struct Plugin {
     pub documents: Vec<Document>,
     /// Its elements in documents of others.
     pub elements: Vec<Element>,
+    /// Its lines in tables of kinds.
+    pub tells: Vec<Tell>,
 }
 
 /// Whether a text fits a pattern in which `*` stands for any characters but a slash.

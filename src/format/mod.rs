@@ -7,11 +7,13 @@
 mod codec;
 mod condition;
 mod description;
+mod edit;
 mod notation;
 mod outcome;
 mod registry;
 mod rewrite;
 mod seen;
+mod tables;
 #[cfg(test)]
 mod tests;
 pub mod xml;
@@ -19,8 +21,9 @@ pub mod xml;
 pub use condition::{Compatibility, Conditions, Switch};
 pub use description::{
     Attribute, AttributeMeaning, Document, Element, FileRule, Kind, Meaning, Plugin, RowTest, Rule,
-    RuleEffect, Value,
+    RuleEffect, Selector, Tell, Told, Value,
 };
+pub use edit::{Edit, Place, Spot};
 pub use notation::NotationError;
 pub use outcome::{IdSet, Link, Outcome, Refs};
 pub use registry::{Format, FormatError, Located};

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::condition::{Compatibility, Conditions, Switch};
 use super::description::{
     Attribute, AttributeMeaning, Document, Element, FileRule, Kind, Meaning, Plugin, RowTest, Rule,
-    RuleEffect, Value,
+    RuleEffect, Selector, Tell, Told, Value,
 };
 
 /// Why a description was not understood.
@@ -88,7 +88,7 @@ impl Reader<'_> {
         }
         let tokens = split(content, char::is_whitespace)?;
         match (blanks / 2, tokens.first().copied().unwrap_or("")) {
-            (0, word @ ("plugin" | "file" | "document" | "element")) => {
+            (0, word @ ("plugin" | "file" | "document" | "element" | "tells")) => {
                 self.close(0)?;
                 if self.head.is_some() {
                     return Err("the document or element before has no root".into());
@@ -108,8 +108,13 @@ impl Reader<'_> {
                 return Err("a second plugin in one file".into());
             }
             let name = (*name).to_owned();
-            self.plugin =
-                Some(Plugin { name, files: Vec::new(), documents: Vec::new(), elements: Vec::new() });
+            self.plugin = Some(Plugin {
+                name,
+                files: Vec::new(),
+                documents: Vec::new(),
+                elements: Vec::new(),
+                tells: Vec::new(),
+            });
             return Ok(());
         }
         if self.plugin.is_none() {
@@ -119,6 +124,10 @@ impl Reader<'_> {
             "file" => {
                 let rule = self.file_rule(rest)?;
                 self.plugin_mut()?.files.push(rule);
+            }
+            "tells" => {
+                let tell = self.tell(rest)?;
+                self.plugin_mut()?.tells.push(tell);
             }
             "document" => {
                 let (mut rest, mut late) = (rest.to_vec(), false);
@@ -153,6 +162,21 @@ impl Reader<'_> {
             None => (self.plugin_mut()?.name.clone(), area),
         };
         Ok(FileRule { component, area: area.to_owned(), per, needs })
+    }
+
+    fn tell(&mut self, rest: &[&str]) -> Result<Tell, String> {
+        let [table, key, told @ ..] = rest else { return Err("a line is: tells TABLE KEY KIND…".into()) };
+        if told.is_empty() {
+            return Err("a table tells at least one kind".into());
+        }
+        let told = told.iter().map(|word| match (*word, word.strip_prefix('@')) {
+            ("-", _) => Ok(Told::Nothing),
+            ("*", _) => Ok(Told::Captured),
+            (_, Some(field)) => Ok(Told::Named(checked(field)?)),
+            (kind, None) => Ok(Told::Kind(self.kinds.of(&checked(kind)?))),
+        });
+        let told = told.collect::<Result<_, String>>()?;
+        Ok(Tell { table: checked(table)?, key: (*key).to_owned(), told })
     }
 
     fn plugin_mut(&mut self) -> Result<&mut Plugin, String> {
@@ -323,10 +347,11 @@ impl Reader<'_> {
             ("person", None) => Meaning::Person,
             ("ip", None) => Meaning::Ip,
             ("secret", None) => Meaning::Secret,
-            ("item", None) => Meaning::Item,
+            ("item", None) => Meaning::Item(Selector::default()),
+            ("item", Some(argument)) => Meaning::Item(selector(argument)?),
             ("html", areas_of) => Meaning::Html(areas(areas_of)),
             ("ids", Some(kind)) => Meaning::Ids(self.kinds.of(kind)),
-            ("codec", Some(name)) => Meaning::Codec(checked(name)?),
+            ("codec", Some(argument)) => Meaning::Codec(selector(argument)?),
             (kind, None) => {
                 let (name, annotated) = kind.strip_suffix('~').map_or((kind, true), |name| (name, false));
                 Meaning::Ref { kind: self.kinds.of(&checked(name)?), annotated }
@@ -335,6 +360,14 @@ impl Reader<'_> {
         };
         Ok(Value { meaning, anonymous })
     }
+}
+
+/// A name, and the fields behind it.
+fn selector(text: &str) -> Result<Selector, String> {
+    let mut words = text.split_whitespace();
+    let name = checked(words.next().unwrap_or_default())?;
+    let field = |word: &str| checked(word.strip_prefix('@').unwrap_or(word)).map(|_| word.to_owned());
+    Ok(Selector { name, fields: words.map(field).collect::<Result<_, _>>()? })
 }
 
 fn is_clause(token: &str) -> bool {

@@ -44,6 +44,11 @@ impl Refs {
         self.0.get(&kind).is_some_and(|ids| ids.contains(&id))
     }
 
+    /// The kinds it holds ids of.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        self.0.keys().copied()
+    }
+
     /// The ids of a kind in order.
     pub fn sorted(&self, kind: Kind) -> Vec<i64> {
         let mut ids: Vec<i64> = self.0.get(&kind).into_iter().flatten().copied().collect();

@@ -3,8 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
-use super::description::{AttributeMeaning, Document, Element, FileRule, Kind, Meaning, Plugin, matches};
+use super::description::{
+    AttributeMeaning, Document, Element, FileRule, Kind, Meaning, Plugin, Told, matches,
+};
 use super::notation::{Kinds, NotationError, parse};
+use super::tables::Tables;
 
 /// The descriptions in the binary, by file name.
 const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/plugins.rs"));
@@ -57,6 +60,9 @@ pub struct Format {
     file_patterns: Vec<(usize, usize)>,
     /// Kinds whose things keep files.
     tracked: HashSet<Kind>,
+    tables: Tables,
+    /// Fields that some other value's meaning depends on.
+    fields: HashSet<String>,
 }
 
 impl Format {
@@ -121,6 +127,16 @@ impl Format {
                 return Err(twice(other, format!("the file area {}/{}", rule.component, rule.area)));
             }
         }
+        self.tables.add(&plugin);
+        for element in plugin.documents.iter().map(|document| &document.root).chain(&plugin.elements) {
+            element.visit("", &mut |_, element| {
+                let selectors = element.meanings().filter_map(|meaning| match meaning {
+                    Meaning::Item(selector) | Meaning::Codec(selector) => Some(selector),
+                    _ => None,
+                });
+                self.fields.extend(selectors.flat_map(|selector| selector.fields.iter().cloned()));
+            });
+        }
         self.plugins.push(plugin);
         Ok(())
     }
@@ -145,6 +161,27 @@ impl Format {
     pub fn hung(&self, name: &str) -> Option<&Element> {
         let (plugin, element) = self.elements.get(name)?;
         Some(&self.plugins[*plugin].elements[*element])
+    }
+
+    /// What describes a child of an element, its own or one that hangs in.
+    pub(super) fn child<'f>(&'f self, parent: &'f Element, name: &str) -> Option<&'f Element> {
+        let child = parent.children.get(name);
+        child.or_else(|| parent.has_slot(name).then(|| self.hung(name)).flatten())
+    }
+
+    /// What a table of kinds says of a key. The table `table` also knows the database tables that rows mirror.
+    pub fn told(&self, table: &str, key: &str) -> Option<Vec<Told>> {
+        let (told, star) = self.tables.find(table, key)?;
+        let resolved = told.iter().map(|told| match told {
+            Told::Captured => self.kind(star).map(Told::Kind),
+            other => Some(other.clone()),
+        });
+        resolved.collect()
+    }
+
+    /// The name of a field as it is kept, if some other value's meaning depends on it.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(String::as_str)
     }
 
     /// The rule for the files of an area, and the plugin that states it.

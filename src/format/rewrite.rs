@@ -193,8 +193,9 @@ impl<'r, W: Write> Rewrite<'r, W> {
         let nobody = purpose.compatibility == Compatibility::Strict && purpose.without_users();
         match meaning {
             Meaning::Ref { kind, .. } | Meaning::Ids(kind) => nobody && Some(*kind) == user,
-            Meaning::Codec(name) => {
-                (nobody && codec::names_users(name)) || (purpose.date_offset != 0 && codec::has_dates(name))
+            Meaning::Codec(codec) => {
+                (nobody && codec::names_users(&codec.name))
+                    || (purpose.date_offset != 0 && codec::has_dates(&codec.name))
             }
             Meaning::Person | Meaning::Ip => purpose.hides_people(),
             Meaning::Secret => !purpose.on.has(Switch::Secrets),
@@ -255,9 +256,7 @@ impl<'r, W: Write> Rewrite<'r, W> {
     /// The description of a child of the open element.
     fn described(&self, name: &str) -> Option<&'r Element> {
         let Some(parent) = self.open.last() else { return (self.root.name == name).then_some(self.root) };
-        let parent = parent.element?;
-        let child = parent.children.get(name);
-        child.or_else(|| parent.has_slot(name).then(|| self.format.hung(name)).flatten())
+        self.format.child(parent.element?, name)
     }
 
     fn start(&mut self, start: &BytesStart<'_>, empty: bool) {
@@ -482,10 +481,10 @@ impl<'r, W: Write> Rewrite<'r, W> {
                 let moved = raw.parse().ok().map(|date| moved(date, self.purpose.date_offset));
                 moved.map(|date: i64| date.to_string())
             }
-            Meaning::Codec(name) if codec::has_dates(name) => {
+            Meaning::Codec(codec) if codec::has_dates(&codec.name) => {
                 codec::with_dates(raw, |date| moved(date, self.purpose.date_offset))
             }
-            Meaning::Codec(name) => codec::without_users(name, raw),
+            Meaning::Codec(codec) => codec::without_users(&codec.name, raw),
             _ => Some(String::new()),
         }
     }
