@@ -80,6 +80,12 @@ reasons! {
     EtagMismatch = "ETAG_MISMATCH",
     /// A document of the course's state, or of the archive, cannot be read.
     DocumentInvalid = "DOCUMENT_INVALID",
+    /// Something that was found before a restore blocks it; the findings say what.
+    RestoreBlocked = "RESTORE_BLOCKED",
+    /// What would destroy contents needs the token of its plan.
+    PlanRequired = "PLAN_REQUIRED",
+    /// What would destroy contents needs the name of the course.
+    CourseNameRequired = "COURSE_NAME_REQUIRED",
     /// The plan is of another state of the course, or of another request.
     PlanStale = "PLAN_STALE",
     /// The live revision is another one than the caller expected.

@@ -17,6 +17,9 @@ pub struct Order {
     pub compatibility: Compatibility,
     /// Take passwords, keys and shared secrets out.
     pub without_secrets: bool,
+    /// Leave what is told of people as it is, for the source holds no user data. Callers cannot ask for it.
+    #[serde(skip)]
+    pub people_stay: bool,
     /// Activities of unknown plugins that come along as they are, by name (`MODNAME_CMID`).
     pub accepted: BTreeSet<String>,
 }

@@ -202,6 +202,9 @@ pub struct Compare {
     /// Let pass log rows that only the newer archive has.
     #[arg(long, conflicts_with = "exact")]
     pub ignore_new_log_rows: bool,
+    /// Compare whatever ids they have: an archive equals the course that was restored of it.
+    #[arg(long, conflicts_with = "exact")]
+    pub ignore_ids: bool,
 }
 
 /// Arguments of `upload`.

@@ -14,6 +14,7 @@ use super::output::Output;
 use super::words::{clean, word};
 use super::{json, local_archive, units};
 use crate::compare::{self, Level, Options};
+use crate::format::Format;
 use crate::grpc::comparison;
 use crate::proto::{self, Comparison};
 
@@ -48,13 +49,21 @@ async fn of_files(arguments: &args::Compare) -> anyhow::Result<Comparison> {
         ignore_new_log_rows: arguments.ignore_new_log_rows,
         ..Options::default()
     };
-    let (a, b) = (arguments.a.clone(), arguments.b.clone());
-    let compared = tokio::task::spawn_blocking(move || {
-        let (one, other) = local_archive::open(Path::new(&a), Path::new(&b))?;
-        Ok::<_, anyhow::Error>(compare::compare(&one, &other, &options)?)
-    });
+    let (a, b, ignore_ids) = (arguments.a.clone(), arguments.b.clone(), arguments.ignore_ids);
+    let compared =
+        tokio::task::spawn_blocking(move || files(Path::new(&a), Path::new(&b), &options, ignore_ids));
     let report = compared.await?.context(Unreadable)?;
     Ok(comparison::comparison(&report, usize::MAX))
+}
+
+/// Compares two local archives.
+pub fn files(a: &Path, b: &Path, options: &Options, ignore_ids: bool) -> anyhow::Result<compare::Report> {
+    if ignore_ids {
+        let (one, other) = local_archive::open_all(a, b)?;
+        return Ok(compare::compare_without_ids(&one, &other, &Format::embedded(), options)?);
+    }
+    let (one, other) = local_archive::open(a, b)?;
+    Ok(compare::compare(&one, &other, options)?)
 }
 
 async fn of_stored(arguments: &args::Compare, global: &Global) -> anyhow::Result<Comparison> {
@@ -74,6 +83,7 @@ async fn of_stored(arguments: &args::Compare, global: &Global) -> anyhow::Result
         // 0 would mean the server's default.
         limit: i32::try_from(arguments.limit).unwrap_or(i32::MAX).max(1),
         ignore_new_log_rows: arguments.ignore_new_log_rows,
+        ignore_ids: arguments.ignore_ids,
     };
     let server = Server::connect(&global.server, &global.site, global.token.as_ref()).await?;
     Ok(server.backups().compare_archives(request).await?.into_inner().comparison.unwrap_or_default())

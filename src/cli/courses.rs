@@ -101,8 +101,8 @@ pub async fn start_restore(
     let request = proto::CreateRestoreRequest {
         archive,
         target: Some(Target::NewCourse(proto::NewCourse { course_id })),
-        validate_only: false,
         request_id: request_id(),
+        ..proto::CreateRestoreRequest::default()
     };
     Ok(server.restores().create_restore(request).await?.into_inner().job)
 }

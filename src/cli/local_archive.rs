@@ -39,6 +39,17 @@ pub fn open(a: &Path, b: &Path) -> anyhow::Result<(LocalArchive, LocalArchive)> 
     Ok((LocalArchive::copy(a, one, left)?, LocalArchive::copy(b, other, right)?))
 }
 
+/// Reads two archives with all their documents.
+pub fn open_all(a: &Path, b: &Path) -> anyhow::Result<(LocalArchive, LocalArchive)> {
+    let all = |path: &Path| {
+        let members = local::members(path)?;
+        let documents = members.iter().filter(|(path, _)| is_document(path));
+        let wanted = documents.map(|(path, content)| (path.clone(), *content)).collect();
+        LocalArchive::copy(path, members, wanted)
+    };
+    Ok((all(a)?, all(b)?))
+}
+
 impl LocalArchive {
     fn copy(path: &Path, members: Members, wanted: Members) -> anyhow::Result<Self> {
         let shown = || path.display().to_string();

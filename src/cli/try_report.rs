@@ -8,6 +8,15 @@ use super::compare::Comparison;
 use super::output::Output;
 use super::table::{Column, Table};
 use super::units;
+use crate::compare;
+
+/// Where a course tells its names: a restored one beside its original has others.
+const NAMES: [(&str, &str); 4] = [
+    ("moodle_backup.xml", "/moodle_backup/information/original_course_fullname"),
+    ("moodle_backup.xml", "/moodle_backup/information/original_course_shortname"),
+    ("course/course.xml", "/course/fullname"),
+    ("course/course.xml", "/course/shortname"),
+];
 
 /// A step that was done, or that failed.
 #[derive(Clone, Debug)]
@@ -48,6 +57,32 @@ impl Report {
     pub fn compared(&mut self, name: &str, elapsed: Duration, bytes: u64, comparison: &Comparison) {
         let result = comparison.verdict();
         self.push(name, elapsed, bytes, comparison.extent(), result, comparison.is_same());
+    }
+
+    /// A step that moved `bytes` and compared a restored course with its archive, whatever names and ids it has.
+    pub fn compared_without_ids(
+        &mut self,
+        name: &str,
+        elapsed: Duration,
+        bytes: u64,
+        report: &compare::Report,
+    ) {
+        let members = report.same_members + report.altered_members + report.lone_members;
+        let is_name = |each: &compare::Difference| {
+            let place = (each.member.as_str(), each.path.to_string());
+            NAMES.iter().any(|(member, path)| place.0 == *member && place.1 == *path)
+        };
+        let mut others = report.differences.iter().filter(|each| !is_name(each));
+        let names = report.differences.len() - others.clone().count();
+        let (result, good) = match others.next() {
+            None if report.total == names as u64 => ("the same under other names and ids".to_owned(), true),
+            None => ("DIFFERS".to_owned(), false),
+            Some(first) => {
+                let count = units::count(report.total - names as u64, "difference");
+                (format!("DIFFERS: {count}, the first in {}{}", first.member, first.path), false)
+            }
+        };
+        self.push(name, elapsed, bytes, units::count(members, "member"), result, good);
     }
 
     /// The step in which the work on this archive ended with an error.

@@ -18,8 +18,9 @@ use super::progress::Progress;
 use super::serve::ThrowAway;
 use super::try_report::Report;
 use super::words::word;
-use super::{courses, download, inspect, jobs, listing, upload};
+use super::{compare_run, courses, download, inspect, jobs, listing, upload};
 use crate::backup::BuiltInPreset;
+use crate::compare::Options;
 use crate::course::MemberPath;
 use crate::ids::{CourseId, CourseName, SiteId};
 use crate::limits::Limits;
@@ -90,6 +91,10 @@ async fn all(arguments: &args::Try, folder: &Path, output: Output) -> anyhow::Re
     Err(Differs(format!("{bad} of {} archives did not come through", arguments.archives.len())).into())
 }
 
+/// Containers, their words, and the formats that people ask for.
+const CONTAINERS: [(proto::Container, &str, Format); 2] =
+    [(proto::Container::Zip, "zip", Format::MbzZip), (proto::Container::TarGz, "tgz", Format::MbzTgz)];
+
 /// The job for one archive.
 struct Trial<'a> {
     server: &'a Server,
@@ -131,7 +136,7 @@ impl Trial<'_> {
         let expected = if self.choices.is_empty() { before } else { self.listed(&backup).await? };
         let source = Fetchable::Archive(backup.parse()?);
         self.fetch_both("backup", &source, self.out_backup, &expected).await?;
-        self.fetch_both("restored", &Fetchable::Course(restored), self.out, &expected).await
+        self.fetch_restored(&backup, &Fetchable::Course(restored)).await
     }
 
     /// Every archive gets courses of its own.
@@ -265,9 +270,7 @@ impl Trial<'_> {
         keep: Option<&Path>,
         before: &Members,
     ) -> anyhow::Result<()> {
-        for (container, word, format) in
-            [(proto::Container::Zip, "zip", Format::MbzZip), (proto::Container::TarGz, "tgz", Format::MbzTgz)]
-        {
+        for (container, word, format) in CONTAINERS {
             let kept = keep.filter(|_| format == self.format).map(Path::to_owned);
             let target = kept.clone().unwrap_or_else(|| self.download(what, word));
             let started = Instant::now();
@@ -282,6 +285,37 @@ impl Trial<'_> {
                 tokio::fs::remove_file(&target).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Both containers of a restored course. Everything in it has ids of its own, so each is compared with the backup as if
+    /// ids did not matter.
+    async fn fetch_restored(&mut self, backup: &str, restored: &Fetchable) -> anyhow::Result<()> {
+        let original = self.download("backup", "original");
+        let progress = Progress::bytes(self.output, "backup, to compare with", 0);
+        let source = Fetchable::Archive(backup.parse()?);
+        Box::pin(download::fetch(self.server, &source, proto::Container::Zip, &original, &progress)).await?;
+        drop(progress);
+        for (container, word, format) in CONTAINERS {
+            let kept = self.out.filter(|_| format == self.format).map(Path::to_owned);
+            let target = kept.clone().unwrap_or_else(|| self.download("restored", word));
+            let started = Instant::now();
+            let progress = Progress::bytes(self.output, &format!("restored, {word}"), 0);
+            let fetched =
+                Box::pin(download::fetch(self.server, restored, container, &target, &progress)).await?;
+            let elapsed = started.elapsed();
+            drop(progress);
+            let (one, other) = (original.clone(), target.clone());
+            let comparing = tokio::task::spawn_blocking(move || {
+                compare_run::files(&one, &other, &Options::default(), true)
+            });
+            let report = comparing.await??;
+            self.report.compared_without_ids(&format!("restored, {word}"), elapsed, fetched.size, &report);
+            if kept.is_none() {
+                tokio::fs::remove_file(&target).await?;
+            }
+        }
+        tokio::fs::remove_file(&original).await?;
         Ok(())
     }
 

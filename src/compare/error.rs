@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::course::MemberPath;
+use crate::derive::DeriveError;
 
 /// One of the two archives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,15 @@ pub enum CompareError {
         /// Why.
         #[source]
         error: io::Error,
+    },
+    /// A document is broken, so the ids in it cannot be told from other numbers.
+    #[error("{side}: {error}")]
+    Ids {
+        /// Which archive.
+        side: Side,
+        /// What is wrong, and where.
+        #[source]
+        error: DeriveError,
     },
     /// The copy of a document could not be written or read again.
     #[error("the scratch space for documents fails")]

@@ -41,8 +41,10 @@ pub use report::{Difference, Kind, Note, Report};
 
 use crate::course::MemberPath;
 pub use crate::course::{Member, Members};
+use crate::format::Format;
 use crate::limits::Limits;
 use crate::moodle;
+use crate::renumber::Canonical;
 use report::Collector;
 use rules::{Newer, Rules};
 use spool::{Document, Refusal};
@@ -124,6 +126,25 @@ pub fn compare(a: &dyn Members, b: &dyn Members, options: &Options) -> Result<Re
             (None, None) => {}
         }
     }
+}
+
+/// Compares two archives whatever ids they have: equal are those that are equal after the ids of each kind were numbered in
+/// their order. So an archive equals what a restore made of it.
+///
+/// # Errors
+///
+/// As [`compare()`], and [`CompareError::Ids`] for a document that is no XML.
+pub fn compare_without_ids(
+    a: &dyn Members,
+    b: &dyn Members,
+    format: &Format,
+    options: &Options,
+) -> Result<Report, CompareError> {
+    let canonical = |side: Side, members| {
+        Canonical::of(members, format, &options.limits).map_err(|error| CompareError::Ids { side, error })
+    };
+    let (one, other) = (canonical(Side::A, a)?, canonical(Side::B, b)?);
+    compare(&one, &other, options)
 }
 
 struct Comparison<'c> {

@@ -57,18 +57,18 @@ pub enum DeriveError {
 }
 
 impl DeriveError {
-    pub(super) fn output(path: &MemberPath, error: io::Error) -> Self {
+    pub(crate) fn output(path: &MemberPath, error: io::Error) -> Self {
         Self::Write { path: path.clone(), error }
     }
 
-    pub(super) fn xml(path: &MemberPath, error: XmlError) -> Self {
+    pub(crate) fn xml(path: &MemberPath, error: XmlError) -> Self {
         match error {
             XmlError::Input(error) => Self::Read { path: path.clone(), error },
             error => Self::Broken { path: path.clone(), error },
         }
     }
 
-    pub(super) fn rewrite(path: &MemberPath, error: RewriteError) -> Self {
+    pub(crate) fn rewrite(path: &MemberPath, error: RewriteError) -> Self {
         match error {
             RewriteError::Xml(error) => Self::xml(path, error),
             RewriteError::Output(error) => Self::output(path, error),

@@ -24,7 +24,7 @@ mod tests;
 
 pub use error::DeriveError;
 pub use report::Derived;
-pub use sink::Sink;
+pub use sink::{Document, Sink};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -47,6 +47,8 @@ pub struct Request<'q> {
     pub accepted: &'q BTreeSet<String>,
     /// Take passwords, keys and shared secrets out. Moodle leaves them in.
     pub without_secrets: bool,
+    /// Nobody is to be hidden, for the source holds no user data: what it tells of people stays as it is.
+    pub people_stay: bool,
     /// Look into documents that cannot change too, to count what is in them.
     pub counting: bool,
     /// What the archive says of itself.
@@ -225,7 +227,7 @@ impl<'d> Deriving<'d> {
 /// What is on outside of activities. There `userinfo` equals `users`.
 fn conditions(request: &Request<'_>) -> Conditions {
     let is_on = |switch: Switch| match switch {
-        Switch::Userinfo => request.effective.is_on(Setting::Users),
+        Switch::Userinfo | Switch::Users => request.people_stay || request.effective.is_on(Setting::Users),
         Switch::NotAnonymized => !request.effective.is_on(Setting::Anonymize),
         Switch::Secrets => !request.without_secrets,
         other => other.as_str().parse::<Setting>().is_ok_and(|setting| request.effective.is_on(setting)),

@@ -26,7 +26,7 @@ pub trait Sink {
 }
 
 /// A document on its way to the sink: in memory while it is small, so that one that did not change can be kept instead.
-pub(super) struct Document<'s> {
+pub struct Document<'s> {
     sink: &'s mut dyn Sink,
     path: &'s MemberPath,
     gathered: Vec<u8>,
@@ -34,11 +34,16 @@ pub(super) struct Document<'s> {
 }
 
 impl<'s> Document<'s> {
+    /// Before anything was written of it.
     pub fn new(sink: &'s mut dyn Sink, path: &'s MemberPath) -> Self {
         Self { sink, path, gathered: Vec::new(), begun: false }
     }
 
     /// Ends it. One that did not change is kept as it was, unless its bytes are on their way already.
+    ///
+    /// # Errors
+    ///
+    /// Those of the sink.
     pub fn finish(self, original: &Member, changed: bool) -> io::Result<()> {
         match (self.begun, changed) {
             (true, _) => {

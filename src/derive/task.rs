@@ -95,7 +95,8 @@ impl<'d> Deriving<'d> {
         let name = format!("{}_{}", activity.module_name, activity.module_id);
         let item = self.request.effective.item(&name).filter(|item| item.kind == ItemKind::Activity);
         let included = item.is_some_and(|item| item.included.value);
-        let user_data = item.is_some_and(|item| item.user_data.value) && self.is_on(Setting::Users);
+        let asked = item.is_some_and(|item| item.user_data.value) && self.is_on(Setting::Users);
+        let user_data = asked || self.request.people_stay;
         let on = self.on.set(Switch::Userinfo, user_data);
         self.task(tasks, &activity.directory, Place::Activity, on, included);
         self.blocks(tasks, &activity.directory, on, included);

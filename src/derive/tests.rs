@@ -95,6 +95,7 @@ fn made(
         compatibility,
         accepted: &BTreeSet::new(),
         without_secrets: false,
+        people_stay: false,
         counting: true,
         adjust: &Adjust::default(),
         label: Label { file_name: "backup.mbz".into(), time: 1_800_000_000, backup_id: "0".repeat(32) },

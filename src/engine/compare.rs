@@ -30,12 +30,13 @@ impl Comparable {
 }
 
 impl Engine {
-    /// Tells where two things differ. Waits while as many comparisons run as may.
+    /// Tells where two things differ, whatever ids they have if so wanted. Waits while as many comparisons run as may.
     pub async fn compare_archives(
         &self,
         a: &Comparable,
         b: &Comparable,
         options: Options,
+        ignore_ids: bool,
     ) -> Result<Report, Error> {
         let (left, right) = (self.tree_of(a).await?, self.tree_of(b).await?);
         let permit = self.comparisons.clone().acquire_owned().await;
@@ -45,8 +46,12 @@ impl Engine {
         let _guard = abandoned.clone().drop_guard();
         let left = self.stored(&left.0, &left.1, &abandoned).await?;
         let right = self.stored(&right.0, &right.1, &abandoned).await?;
+        let format = self.rules.format.clone();
         let comparing = tokio::task::spawn_blocking(move || {
-            let report = compare::compare(&left, &right, &options);
+            let report = match ignore_ids {
+                true => compare::compare_without_ids(&left, &right, &format, &options),
+                false => compare::compare(&left, &right, &options),
+            };
             drop(permit);
             report
         });
@@ -81,6 +86,7 @@ impl From<CompareError> for Error {
             CompareError::Read { error, .. } | CompareError::List { error, .. } => {
                 error.downcast::<Self>().unwrap_or_else(|error| failed().caused_by(error))
             }
+            CompareError::Ids { error, .. } => error.into(),
             CompareError::Scratch(error) => super::stage::spill_failed(error),
         }
     }

@@ -93,7 +93,7 @@ impl Engine {
         self.enqueue(call, &job).await.map(Some)
     }
 
-    async fn is_free(&self, name: &CourseName) -> Result<(), Error> {
+    pub(super) async fn is_free(&self, name: &CourseName) -> Result<(), Error> {
         match self.catalog.get_course(&name.site, &name.course).await? {
             Some(_) => Err(Error::new(Reason::CourseExists, format!("{name} exists already")).on(name)),
             None => Ok(()),

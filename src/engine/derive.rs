@@ -1,6 +1,6 @@
 //! Archives with other settings: what is live, or an archive, goes through [`derive`](crate::derive) into the vault.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use super::error::Error;
 use super::ingest::Arriving;
 use super::intake::Event;
 use super::run::JobContext;
+use super::spool::Located;
 use super::stage::{Staged, Stager};
 use super::stored::Stored;
 use super::{Engine, Place};
@@ -20,7 +21,7 @@ use crate::backup::{
     Contents, Effective, Order, QUESTION_MODULES, Scope, Setting, Subject, file_name, resolve,
 };
 use crate::catalog::{ArchiveOrigin, ArchiveRow};
-use crate::course::{Entry, Member, MemberPath, TreeRef};
+use crate::course::{Entry, Member, MemberPath, Members, TreeRef};
 use crate::derive::{self, Adjust, DeriveError, Derived, Label, Request, Sink};
 use crate::format::Format;
 use crate::ids::SiteId;
@@ -128,16 +129,10 @@ impl Engine {
             progress.items_total = members;
             progress.bytes_total = bytes;
         });
-        let stager = Stager::new(
-            Handle::current(),
-            self.catalog.clone(),
-            derivation.place.clone(),
-            self.storage(&derivation.place)?,
-            self.limits().clone(),
-        );
+        let stager = self.stager(&derivation.place)?;
         let (engine, context) = (self.clone(), context.clone());
         let making = tokio::task::spawn_blocking(move || {
-            let mut sink = StageSink { stored: &stored, stager, end: None, context: &context };
+            let mut sink = StageSink::new(&stored, stager, &context);
             let derived =
                 match run(&engine.rules.format, &derivation, &stored, &mut sink, engine.limits(), false) {
                     Ok(derived) => derived,
@@ -172,6 +167,12 @@ impl Engine {
         making.await.map_err(failed)?
     }
 
+    /// Takes new members of a place.
+    pub(super) fn stager(&self, place: &Place) -> Result<Stager, Error> {
+        let (catalog, limits) = (self.catalog.clone(), self.limits().clone());
+        Ok(Stager::new(Handle::current(), catalog, place.clone(), self.storage(place)?, limits))
+    }
+
     /// What would come of it, without writing anything.
     pub(super) async fn preview(&self, derivation: Derivation) -> Result<(Derivation, Preview), Error> {
         let abandoned = CancellationToken::new();
@@ -197,10 +198,11 @@ pub(super) struct Preview {
     pub tree: Arc<crate::course::Tree>,
 }
 
-fn run(
+/// Derives into a sink.
+pub(super) fn run(
     format: &Format,
     derivation: &Derivation,
-    stored: &Stored,
+    stored: &dyn Members,
     sink: &mut dyn Sink,
     limits: &Limits,
     counting: bool,
@@ -211,6 +213,7 @@ fn run(
         compatibility: derivation.order.compatibility,
         accepted: &derivation.order.accepted,
         without_secrets: derivation.order.without_secrets,
+        people_stay: derivation.order.people_stay,
         counting,
         label: derivation.label.clone(),
         adjust: &derivation.adjust,
@@ -219,26 +222,30 @@ fn run(
     Ok(derive::derive(&request, stored, &derivation.base, sink)?)
 }
 
-fn failed(error: tokio::task::JoinError) -> Error {
+pub(super) fn failed(error: tokio::task::JoinError) -> Error {
     Error::new(Reason::Internal, "deriving the archive failed unexpectedly").caused_by(error)
 }
 
 /// The entry of a member that stays as it is.
-fn entry_of(stored: &Stored, path: &MemberPath) -> io::Result<Entry> {
-    let position = stored.tree.position_of(path).ok_or(io::ErrorKind::NotFound)?;
-    Ok(stored.tree.entries()[position].clone())
+fn entry_of(source: &dyn Located, path: &MemberPath) -> io::Result<Entry> {
+    source.entry(path).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// Puts members into the vault.
-struct StageSink<'s> {
-    stored: &'s Stored,
-    stager: Stager,
+pub(super) struct StageSink<'s> {
+    source: &'s dyn Located,
+    pub stager: Stager,
     /// Size and checksum of the member that was begun.
     end: Option<(u64, crc32fast::Hasher)>,
     context: &'s JobContext,
 }
 
-impl StageSink<'_> {
+impl<'s> StageSink<'s> {
+    /// What is kept is that of `source`; a member that lies in the vault already is not written again.
+    pub fn new(source: &'s dyn Located, stager: Stager, context: &'s JobContext) -> Self {
+        Self { source, stager, end: None, context }
+    }
+
     fn done(&self, bytes: u64) {
         self.context.report(|progress| {
             progress.items_done += 1;
@@ -249,9 +256,22 @@ impl StageSink<'_> {
 
 impl Sink for StageSink<'_> {
     fn keep(&mut self, member: &Member) -> io::Result<()> {
-        self.stager.keep(entry_of(self.stored, &member.path)?);
-        self.done(member.size);
-        Ok(())
+        if let Some(entry) = self.source.entry(&member.path) {
+            self.stager.keep(entry);
+            self.done(member.size);
+            return Ok(());
+        }
+        let source = self.source;
+        let mut input = source.open(&member.path)?;
+        let mut block = vec![0; 64 << 10];
+        self.begin(&member.path)?;
+        loop {
+            match input.read(&mut block)? {
+                0 => break,
+                count => self.append(&block[..count])?,
+            }
+        }
+        self.end()
     }
 
     fn write(&mut self, path: &MemberPath, bytes: &[u8]) -> io::Result<()> {
@@ -338,7 +358,7 @@ impl Sink for PlanSink<'_> {
 }
 
 /// What a caller should know of a derivation.
-fn findings(derived: &Derived, effective: &Effective) -> Vec<Finding> {
+pub(super) fn findings(derived: &Derived, effective: &Effective) -> Vec<Finding> {
     let mut all = Vec::new();
     let mut tell = |severity: Severity, code: &str, told: Vec<(String, String)>| {
         let more = told.len().saturating_sub(TOLD);

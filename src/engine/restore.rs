@@ -1,79 +1,64 @@
 //! Restores: the tree of an archive becomes a state of a course, in one transaction at the end; and taking that back.
 
 use super::error::Error;
+use super::restoring::{Restoration, refuse_blocked};
 use super::run::{JobContext, requester};
 use super::{Call, Engine};
-use crate::catalog::{JobRow, RevisionOrigin};
-use crate::ids::{ArchiveId, ArchiveName, CourseId, CourseName, JobId, JobName, RevisionName};
+use crate::catalog::JobRow;
+use crate::ids::{ArchiveName, CourseId, CourseName, JobId, JobName, RevisionName};
 use crate::job::{JobKind, JobPayload, JobResult, JobState, Priority};
 use crate::reason::Reason;
+use crate::restore::Order;
 use crate::vault::journal::Event;
 
+/// What is asked of a restore.
+#[derive(Clone, Debug, Default)]
+pub struct NewRestore {
+    /// Id of the course; one is made for a new course if none.
+    pub course: Option<CourseId>,
+    /// Target, settings, selection, and what becomes of users.
+    pub order: Order,
+    /// Stands for the plan that is to run.
+    pub plan_token: String,
+    /// Full or short name of a course whose contents are deleted.
+    pub course_name: String,
+}
+
 impl Engine {
-    /// Asks for a restore into a new course. With `validate_only` everything is checked and nothing asked for.
+    /// Asks for a restore. With `validate_only` everything is checked and nothing asked for.
+    ///
+    /// With the token of a plan exactly that plan runs: refused with [`Reason::PlanStale`] when the course or what the order
+    /// comes to is another by now. Where contents are deleted first, token and name of the course must be given.
     pub async fn create_restore(
         &self,
         call: &Call,
         archive: &ArchiveName,
-        course: Option<CourseId>,
+        new: NewRestore,
         validate_only: bool,
     ) -> Result<Option<JobRow>, Error> {
         if let Some(row) = self.replayed_job(call).await? {
             return Ok(Some(row));
         }
-        self.course_archive(archive).await?;
         let site = archive.site.clone();
-        let course_id = course.unwrap_or_else(CourseId::generate);
-        let name = CourseName { site: site.clone(), course: course_id.clone() };
-        if self.catalog.get_course(&site, &course_id).await?.is_some() {
-            return Err(Error::new(Reason::CourseExists, format!("{name} exists already")).on(&name));
-        }
+        self.site(&site).await?;
+        let course = CourseName { site, course: new.course.unwrap_or_else(CourseId::generate) };
+        let restoration = self.restoration(archive, &course, new.order, None).await?;
+        refuse_blocked(&restoration.findings)?;
+        let revision = confirmed(&restoration, &new.plan_token, &new.course_name)?;
         if validate_only {
             return Ok(None);
         }
-        let payload = JobPayload::Restore { archive: archive.archive.clone(), course_id: course_id.clone() };
-        let mut job = self.new_job(call, &site, payload, Priority::Interactive);
-        job.course = Some(course_id);
+        let payload = JobPayload::Restore {
+            archive: archive.archive.clone(),
+            course_id: course.course.clone(),
+            order: Box::new(restoration.order),
+            revision,
+        };
+        let mut job = self.new_job(call, &course.site, payload, Priority::Interactive);
+        job.course = Some(course.course);
         job.exclusive = true;
         job.source = Some(archive.to_string());
         self.enqueue(call, &job).await.map(Some)
-    }
-
-    pub(super) async fn run_restore(
-        &self,
-        row: &JobRow,
-        context: &JobContext,
-        archive: &ArchiveId,
-        course: &CourseId,
-    ) -> Result<(), Error> {
-        context.report(|progress| progress.phase = "restoring".into());
-        let course = CourseName { site: row.site.clone(), course: course.clone() };
-        let archive = ArchiveName { site: row.site.clone(), archive: archive.clone() };
-        if self.catalog.get_course(&course.site, &course.course).await?.is_some() {
-            return Err(Error::new(Reason::CourseExists, format!("{course} exists already")).on(&course));
-        }
-        let job = Some(row.job.clone());
-        let new =
-            self.new_revision(&course, &archive, None, RevisionOrigin::Restored, &row.requester, job).await?;
-        context.report(|progress| {
-            progress.items_total = new.row.tree.members;
-            progress.bytes_total = new.row.tree.content_bytes;
-            progress.items_done = progress.items_total;
-            progress.bytes_done = progress.bytes_total;
-        });
-        let result = JobResult {
-            archive: Some(archive.archive.clone()),
-            course: Some(course.course.clone()),
-            revision: Some(new.row.revision),
-            findings: Vec::new(),
-        };
-        let call = Call::by(requester(row));
-        let mut tx = self.catalog.begin().await?;
-        self.insert_revision(&mut tx, &call, &new).await?;
-        self.succeed(&mut tx, context, &result).await?;
-        tx.commit().await?;
-        self.flush_journal().await;
-        Ok(())
     }
 
     /// Asks for a restore to be undone.
@@ -147,6 +132,35 @@ impl Engine {
         self.flush_journal().await;
         Ok(())
     }
+}
+
+/// The revision that the plan was made of, if there is a plan.
+fn confirmed(restoration: &Restoration, plan_token: &str, course_name: &str) -> Result<Option<i64>, Error> {
+    let course = &restoration.course;
+    if restoration.order.asked.target.is_deleting() {
+        if plan_token.is_empty() {
+            let message =
+                format!("the contents of {course} would be deleted; plan first, and send the plan's token");
+            return Err(Error::new(Reason::PlanRequired, message).on(course));
+        }
+        let named = restoration.target.as_ref().is_some_and(|target| {
+            course_name == target.row.full_name || course_name == target.row.short_name
+        });
+        if !named {
+            let message =
+                format!("the contents of {course} would be deleted; send its full or its short name");
+            return Err(Error::new(Reason::CourseNameRequired, message).on(course));
+        }
+    }
+    if plan_token.is_empty() {
+        return Ok(None);
+    }
+    if restoration.token()? != plan_token {
+        let message =
+            format!("the plan is not that of this request, or {course} or the archive changed; plan again");
+        return Err(Error::new(Reason::PlanStale, message).on(course));
+    }
+    Ok(restoration.target.as_ref().map(|target| target.revision.revision))
 }
 
 fn not_undoable(restore: &JobName, why: &str) -> Error {

@@ -64,9 +64,7 @@ impl Engine {
             JobPayload::Convert { archive, area, order } => {
                 self.run_conversion(row, context, archive, (*area, order)).await
             }
-            JobPayload::Restore { archive, course_id } => {
-                self.run_restore(row, context, archive, course_id).await
-            }
+            JobPayload::Restore { .. } => self.run_restore(row, context).await,
             JobPayload::Rollback { restore_job } => self.run_rollback(row, context, restore_job).await,
         }
     }

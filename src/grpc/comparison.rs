@@ -27,6 +27,9 @@ pub fn options(message: &proto::CompareArchivesRequest, limits: &Limits) -> Resu
     if level == Level::Exact && message.ignore_new_log_rows {
         return Err(Error::field("ignore_new_log_rows", "goes with the level MEANING only"));
     }
+    if level == Level::Exact && message.ignore_ids {
+        return Err(Error::field("ignore_ids", "goes with the level MEANING only"));
+    }
     let limit = match usize::try_from(message.limit) {
         Err(_) => return Err(Error::field("limit", "must not be negative")),
         Ok(0) => DEFAULT_LIMIT,

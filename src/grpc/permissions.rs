@@ -42,7 +42,7 @@ pub fn permission(path: &str) -> Option<Permission> {
         | "BackupService/ReadArchiveMember"
         | "BackupService/CompareArchives" => any("moodle/backup:downloadfile"),
         "RestoreService/CopyCourse" => any("moodle/course:create"),
-        "RestoreService/CreateRestore" | "RestoreService/RollbackRestore" => {
+        "RestoreService/PlanRestore" | "RestoreService/CreateRestore" | "RestoreService/RollbackRestore" => {
             any("moodle/restore:restorecourse")
         }
         "CourseService/GetCourse"

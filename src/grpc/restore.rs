@@ -4,14 +4,29 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, name, optional_name};
 use super::intake::{Accepts, Part, Stored, receive};
+use super::restore_settings::{self, Where};
 use super::{auth, backup, call, settings};
 use crate::access::Action;
 use crate::backup::BuiltInPreset;
-use crate::engine::{Engine, Error, Inspected, NewCopy};
-use crate::ids::{CourseName, JobName};
+use crate::engine::{Engine, Error, Inspected, NewCopy, NewRestore};
+use crate::ids::{ArchiveName, CourseId, CourseName, JobName};
 use crate::job::Area;
 use crate::proto::restore_service_server::RestoreService;
 use crate::proto::*;
+use crate::restore::Order;
+
+/// The course that a restore goes to, if it is given, and what is asked.
+fn ordered(
+    archive: &ArchiveName,
+    target: Where,
+    options: Option<RestoreOptions>,
+) -> Result<(Option<CourseId>, Order), Error> {
+    let (site, course, target) = restore_settings::target(target)?;
+    if site.is_some_and(|site| site != archive.site) {
+        return Err(Error::field("existing_course.course", "must be of the archive's site"));
+    }
+    Ok((course, restore_settings::order(options, target)?))
+}
 
 /// Looks into archives and restores them.
 pub struct Restore(pub Engine);
@@ -41,6 +56,25 @@ impl RestoreService for Restore {
         }))
     }
 
+    async fn plan_restore(
+        &self,
+        request: Request<PlanRestoreRequest>,
+    ) -> Result<Response<PlanRestoreResponse>, Status> {
+        use plan_restore_request::Target as Wire;
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let archive =
+            backup::archive(&self.0, &principal, "archive", &message.archive, Action::Restore).await?;
+        let target = match message.target {
+            Some(Wire::NewCourse(new)) => Where::New(new),
+            Some(Wire::ExistingCourse(existing)) => Where::Existing(existing),
+            None => return Err(Error::field("target", "is required").into()),
+        };
+        let (course, order) = ordered(&archive, target, message.options)?;
+        let plan = self.0.plan_restore(&archive, course, order).await?;
+        Ok(Response::new(PlanRestoreResponse { plan: Some(restore_settings::plan(plan)) }))
+    }
+
     async fn create_restore(
         &self,
         request: Request<CreateRestoreRequest>,
@@ -49,16 +83,23 @@ impl RestoreService for Restore {
         let message = request.into_inner();
         let archive =
             backup::archive(&self.0, &principal, "archive", &message.archive, Action::Restore).await?;
-        let course = match &message.target {
-            Some(create_restore_request::Target::NewCourse(new)) => {
-                optional_name("new_course.course_id", &new.course_id)?
-            }
+        use create_restore_request::Target as Wire;
+        let target = match message.target.clone() {
+            Some(Wire::NewCourse(new)) => Where::New(new),
+            Some(Wire::ExistingCourse(existing)) => Where::Existing(existing),
             None => return Err(Error::field("target", "is required").into()),
+        };
+        let (course, order) = ordered(&archive, target, message.options.clone())?;
+        let new = NewRestore {
+            course,
+            order,
+            plan_token: message.plan_token.clone(),
+            course_name: message.course_name.clone(),
         };
         let call = call(principal, "CreateRestore", &message.request_id, &message)?;
         let row = self
             .0
-            .once(&call, || self.0.create_restore(&call, &archive, course.clone(), message.validate_only))
+            .once(&call, || self.0.create_restore(&call, &archive, new.clone(), message.validate_only))
             .await?;
         Ok(Response::new(CreateRestoreResponse {
             job: Some(row.as_ref().map(convert::job).unwrap_or_default()),

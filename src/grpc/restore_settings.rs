@@ -1,15 +1,22 @@
 //! Settings of a restore: messages as values, and what was resolved as messages.
 
-use super::convert::time;
-use super::settings::{item, setting, source};
+use std::collections::BTreeMap;
+
+use super::convert::{name, optional_name, time};
+use super::settings::{compatibility, item, mode, selection, setting, source};
 use crate::choice;
 use crate::clock::Timestamp;
-use crate::engine::Error;
+use crate::engine::{Error, RestorePlan};
+use crate::ids::{CourseId, SiteId};
 use crate::proto;
+use crate::restore::users::{Conflict, Mapping};
 use crate::restore::{
-    BuiltInPreset, CourseChoices, CourseName, CourseStart, CourseValue, Effective, Enrolments, Preset,
-    Setting, Target, Values,
+    Asked, BuiltInPreset, CourseChoices, CourseName, CourseStart, CourseValue, Effective, Enrolments, Order,
+    Preset, Setting, Target, Values,
 };
+
+/// Users that one request may map.
+const MOST_MAPPINGS: usize = 100_000;
 
 /// The fields of the message and their switches, each once.
 macro_rules! each_setting {
@@ -172,32 +179,87 @@ pub fn built_in_preset(message: &proto::RestoreSettings) -> Result<Option<Preset
     Ok(Some(preset.preset()))
 }
 
-/// The target in a field of a request.
+/// Where a request goes: the course, if it is given, and how.
 ///
 /// # Errors
 ///
-/// The field, when its value is unknown.
-pub fn target(field: &str, value: i32) -> Result<Target, Error> {
-    use proto::RestoreTarget as Wire;
-    match Wire::try_from(value) {
-        Ok(Wire::Unspecified | Wire::NewCourse) => Ok(Target::NewCourse),
-        Ok(Wire::CurrentAdding) => Ok(Target::CurrentAdding),
-        Ok(Wire::CurrentDeleting) => Ok(Target::CurrentDeleting),
-        Ok(Wire::ExistingAdding) => Ok(Target::ExistingAdding),
-        Ok(Wire::ExistingDeleting) => Ok(Target::ExistingDeleting),
-        Err(_) => Err(Error::field(field, format!("{value} is no target"))),
+/// Fields of the target.
+pub fn target(wire: Where) -> Result<(Option<SiteId>, Option<CourseId>, Target), Error> {
+    use proto::existing_course::Contents;
+    match wire {
+        Where::New(new) => {
+            Ok((None, optional_name("new_course.course_id", &new.course_id)?, Target::NewCourse))
+        }
+        Where::Existing(existing) => {
+            let course: crate::ids::CourseName = name("existing_course.course", &existing.course)?;
+            let target = match Contents::try_from(existing.contents) {
+                Ok(Contents::Unspecified | Contents::Merge) => Target::ExistingAdding,
+                Ok(Contents::Delete) => Target::ExistingDeleting,
+                Err(_) => {
+                    let message = format!("{} is unknown", existing.contents);
+                    return Err(Error::field("existing_course.contents", message));
+                }
+            };
+            Ok((Some(course.site), Some(course.course), target))
+        }
     }
 }
 
-/// A target as the wire has it.
-pub fn wire_target(target: Target) -> proto::RestoreTarget {
-    match target {
-        Target::NewCourse => proto::RestoreTarget::NewCourse,
-        Target::CurrentAdding => proto::RestoreTarget::CurrentAdding,
-        Target::CurrentDeleting => proto::RestoreTarget::CurrentDeleting,
-        Target::ExistingAdding => proto::RestoreTarget::ExistingAdding,
-        Target::ExistingDeleting => proto::RestoreTarget::ExistingDeleting,
+/// The target of a request.
+pub enum Where {
+    /// A new course.
+    New(proto::NewCourse),
+    /// One that is there.
+    Existing(proto::ExistingCourse),
+}
+
+/// What a message orders of a restore into a target.
+///
+/// # Errors
+///
+/// Fields below `options`.
+pub fn order(message: Option<proto::RestoreOptions>, target: Target) -> Result<Order, Error> {
+    let message = message.unwrap_or_default();
+    let settings = message.settings.unwrap_or_default();
+    if message.users.len() > MOST_MAPPINGS {
+        return Err(Error::field("options.users", format!("has more than {MOST_MAPPINGS} entries")));
     }
+    let read = || {
+        let asked = Asked {
+            target,
+            mode: mode(message.mode)?,
+            compatibility: compatibility("compatibility", message.compatibility)?,
+            settings: values(&settings),
+            choices: choices(&settings)?,
+            preset: built_in_preset(&settings)?,
+            selection: selection(message.selection.unwrap_or_default())?,
+        };
+        let accepted = message.accept_unknown.into_iter().collect();
+        Ok(Order { asked, users: mappings(message.users)?, accepted })
+    };
+    read().map_err(|error: Error| error.within("options"))
+}
+
+fn mappings(messages: Vec<proto::UserMapping>) -> Result<BTreeMap<i64, Mapping>, Error> {
+    use proto::user_mapping::Decision;
+    let mut mappings = BTreeMap::new();
+    for (place, message) in messages.into_iter().enumerate() {
+        let wrong = |what: &str| Error::field(format!("users[{place}]"), what);
+        let mapping = match message.decision {
+            Some(Decision::MatchTo(account)) if account > 0 => Mapping::MatchTo { account },
+            Some(Decision::MatchTo(_)) => return Err(wrong("match_to must be the id of an account")),
+            Some(Decision::Create(proto::user_mapping::Create { user_name })) => {
+                Mapping::Create { username: (!user_name.is_empty()).then_some(user_name) }
+            }
+            Some(Decision::Drop(true)) => Mapping::Drop,
+            Some(Decision::Pseudonymise(true)) => Mapping::Pseudonymise,
+            _ => return Err(wrong("a decision is required")),
+        };
+        if mappings.insert(message.user, mapping).is_some() {
+            return Err(wrong("the user is mapped twice"));
+        }
+    }
+    Ok(mappings)
 }
 
 /// The switches of a restore as messages, in Moodle's order.
@@ -236,6 +298,55 @@ fn choice<V>(
     let (source, forced_by) = source(&decision.source);
     proto::EffectiveChoice { name: name.to_owned(), value: Some(value), source: source.into(), forced_by }
 }
+
+/// A plan as a message.
+pub fn plan(plan: RestorePlan) -> proto::RestorePlan {
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let counts = plan.counts.into_iter().map(|(kind, count)| proto::RestoreCount {
+        kind,
+        created: number(count.created),
+        matched: number(count.matched),
+        merged: number(count.merged),
+        skipped: number(count.skipped),
+    });
+    let total = i32::try_from(plan.conflicts.len()).unwrap_or(i32::MAX);
+    let conflicts = plan.conflicts.into_iter().take(MOST_CONFLICTS).map(|(user, conflict)| {
+        let (code, accounts, users) = match conflict {
+            Conflict::NameTaken { account, .. } => ("NAME_TAKEN", vec![account], Vec::new()),
+            Conflict::SharedAccount { account, users } => ("SHARED_ACCOUNT", vec![account], users),
+            Conflict::SharedName { users } => ("SHARED_NAME", Vec::new(), users),
+            Conflict::RepeatedId => ("REPEATED_ID", Vec::new(), Vec::new()),
+            Conflict::MayNotCreate => ("MAY_NOT_CREATE", Vec::new(), Vec::new()),
+            Conflict::UnknownAccount { account } => ("UNKNOWN_ACCOUNT", vec![account], Vec::new()),
+        };
+        proto::UserConflict {
+            user: user.id,
+            user_name: user.username,
+            email: user.email,
+            code: code.to_owned(),
+            accounts,
+            users,
+        }
+    });
+    proto::RestorePlan {
+        blocked: plan.blocked,
+        findings: plan.findings.iter().map(super::convert::finding).collect(),
+        settings: effective_settings(&plan.effective),
+        choices: effective_choices(&plan.effective),
+        items: effective_items(&plan.effective),
+        counts: counts.collect(),
+        user_conflicts: conflicts.collect(),
+        user_conflicts_total: total,
+        revision: plan.revision.as_ref().map(ToString::to_string).unwrap_or_default(),
+        full_name: plan.full_name,
+        short_name: plan.short_name,
+        date_offset_seconds: plan.date_offset,
+        plan_token: plan.token,
+    }
+}
+
+/// Conflicts that a plan tells one by one.
+const MOST_CONFLICTS: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -302,17 +413,12 @@ mod tests {
             assert_eq!(choices(&wire).ok(), Some(asked));
             assert!(built_in_preset(&wire).is_ok_and(|preset| preset.is_some()));
         }
-        for one in Target::ALL.iter().copied() {
-            assert_eq!(target("target", wire_target(one).into()).ok(), Some(one));
-        }
-        assert_eq!(target("target", 0).ok(), Some(Target::NewCourse));
     }
 
     #[test]
     fn wrong_fields_are_named() {
         use proto::course_start::Value;
         let plain = || restore_settings(&Values::default(), &CourseChoices::default(), "");
-        assert_eq!(field(target("target", 9).err().as_ref()), "target");
         let wrong = proto::RestoreSettings { enrolments: 9, ..plain() };
         assert_eq!(field(choices(&wrong).err().as_ref()), "settings.enrolments");
         let name = Some(proto::CourseName { value: None });

@@ -163,12 +163,13 @@ pub fn order(message: Option<proto::BackupOptions>, preset: Option<BuiltInPreset
         asked,
         compatibility: compatibility("options.compatibility", message.compatibility)?,
         without_secrets: message.remove_secrets,
+        people_stay: false,
         accepted: message.accept_unknown.into_iter().collect(),
     })
 }
 
 /// The mode of a field; a general backup for none.
-fn mode(value: i32) -> Result<Mode, Error> {
+pub(super) fn mode(value: i32) -> Result<Mode, Error> {
     match value {
         0 => Ok(Mode::General),
         number => {

@@ -44,6 +44,9 @@ pub fn code(reason: Reason) -> Code {
         | CourseDeleted
         | CourseEmpty
         | PlanStale
+        | RestoreBlocked
+        | PlanRequired
+        | CourseNameRequired
         | DocumentInvalid
         | RestoreSuperseded
         | RestoreNotUndoable

@@ -7,6 +7,7 @@ use crate::backup::Order;
 use crate::digest::Sha256;
 use crate::ids::{ArchiveId, CourseId, JobId, UploadId};
 use crate::label::labels;
+use crate::restore;
 
 labels! {
     /// Where an archive lives, and so who may see it and how long it stays.
@@ -91,12 +92,18 @@ pub enum JobPayload {
         #[serde(default, skip_serializing_if = "is_default")]
         order: Box<Order>,
     },
-    /// Restore an archive into a new course.
+    /// Restore an archive into a course.
     Restore {
         /// The archive.
         archive: ArchiveId,
-        /// Id of the course that it makes.
+        /// Id of the course, which is new unless the order says otherwise.
         course_id: CourseId,
+        /// Where to, with which settings and of what.
+        #[serde(default, skip_serializing_if = "is_default_restore")]
+        order: Box<restore::Order>,
+        /// The state of the course that a plan was made of; any when the job runs, unless a plan says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revision: Option<i64>,
     },
     /// Undo a restore.
     Rollback {
@@ -114,6 +121,11 @@ pub enum PayloadError {
     /// It is no payload.
     #[error("payload cannot be read: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+#[expect(clippy::borrowed_box, reason = "serde's signature")]
+fn is_default_restore(order: &Box<restore::Order>) -> bool {
+    order.is_default()
 }
 
 #[expect(clippy::borrowed_box, reason = "serde's signature")]
@@ -192,7 +204,12 @@ mod tests {
                 r#"{"version":1,"kind":"BACKUP","course":"c-1","area":"PRIVATE"}"#.into(),
             ),
             (
-                JobPayload::Restore { archive: ID.parse()?, course_id: "c-2".parse()? },
+                JobPayload::Restore {
+                    archive: ID.parse()?,
+                    course_id: "c-2".parse()?,
+                    order: Box::default(),
+                    revision: None,
+                },
                 format!(r#"{{"version":1,"kind":"RESTORE","archive":"{ID}","course_id":"c-2"}}"#),
             ),
             (

@@ -7,12 +7,14 @@
 //! Where ids are is said by the descriptions of [`format`](crate::format); this module knows no plugin, only the formats
 //! of values (`codecs`). Pure: a document comes as bytes and goes as bytes.
 
+mod canonical;
 mod codecs;
 mod ids;
 mod json;
 mod links;
 mod losses;
 mod map;
+mod members;
 mod names;
 mod php;
 mod survey;
@@ -22,8 +24,10 @@ mod value;
 
 use std::io::{BufRead, Write};
 
+pub use canonical::Canonical;
 pub use losses::{Loss, Losses, Lost};
 pub use map::IdMap;
+pub use members::is_document;
 pub use survey::Survey;
 
 use crate::format::{Edit, Format, Place, RewriteError, Spot};

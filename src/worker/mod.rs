@@ -76,7 +76,7 @@ impl Worker {
         let Some(claimed) = self.engine.claim_job(&self.owner).await? else { return Ok(false) };
         let (engine, stop) = (self.engine.clone(), self.stop.clone());
         self.running.spawn(async move {
-            run(&engine, claimed, stop).await;
+            Box::pin(run(&engine, claimed, stop)).await;
             drop(slot);
             engine.job_changed();
         });

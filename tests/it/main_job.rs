@@ -82,14 +82,24 @@ async fn course_round(app: &TestApp, archive: &Archive, id: &str, expected: &Mem
     let restore = app.restore(&backup.name, &format!("{id}-again")).await?;
     let restored = app.result_of(&restore).await?;
     ensure!(restored.course == format!("{course}-again"), "{restored:?}");
-    check_course(app, &restored.course, expected).await?;
-    check_course(app, &restored.revision, expected).await?;
+    check_restored(app, &backup.name, &restored.revision).await?;
 
     app.result_of(&app.rollback(&restore.name).await?).await?;
     let gone = GetCourseRequest { name: restored.course };
     let gone = app.courses().get_course(gone).await?.into_inner().course.context("a course")?;
     ensure!(gone.delete_time.is_some(), "{gone:?}");
     check_course(app, &course, expected).await
+}
+
+/// A restored course holds what its archive held, under ids of its own.
+async fn check_restored(app: &TestApp, archive: &str, revision: &str) -> Result<()> {
+    app.holds_the_same(archive, revision).await?;
+    let course = revision.split("/revisions/").next().context("a course")?;
+    for container in CONTAINERS {
+        let fetched = app.download_course(course, container).await?;
+        check_bytes(&fetched, container, &members(&fetched.bytes)?)?;
+    }
+    Ok(())
 }
 
 async fn check_course(app: &TestApp, course: &str, expected: &Members) -> Result<()> {

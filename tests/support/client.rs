@@ -24,6 +24,14 @@ use tonic::{Request, Status};
 /// The site that is there from the start.
 pub const MAIN: &str = "sites/main";
 
+/// Where a restored course tells its names.
+const OF_NAMES: [&str; 4] = [
+    "moodle_backup.xml/moodle_backup/information/original_course_fullname",
+    "moodle_backup.xml/moodle_backup/information/original_course_shortname",
+    "course/course.xml/course/shortname",
+    "course/course.xml/course/fullname",
+];
+
 /// Bytes of the chunks in which tests send archives.
 const CHUNK: usize = 64 << 10;
 
@@ -138,6 +146,26 @@ impl Client {
         };
         let answers = self.backups().download_archive(request).await?.into_inner();
         collect(offset, answers.map_ok(|answer| answer.part)).await
+    }
+
+    /// Checks that a restored course holds what its archive held, under ids and perhaps names of its own.
+    pub async fn holds_the_same(&self, archive: &str, revision: &str) -> Result<()> {
+        let request = CompareArchivesRequest {
+            a: archive.to_owned(),
+            b: revision.to_owned(),
+            ignore_ids: true,
+            ..CompareArchivesRequest::default()
+        };
+        let found = self.backups().compare_archives(request.clone()).await?.into_inner().comparison;
+        let found = found.context("a comparison")?;
+        let is_name =
+            |it: &&comparison::Difference| OF_NAMES.contains(&&*format!("{}{}", it.member, it.path));
+        let names = found.differences.iter().filter(is_name).count();
+        ensure!(found.difference_count == i64::try_from(names)?, "{:#?}", found.differences);
+        let with_ids = CompareArchivesRequest { ignore_ids: false, ..request };
+        let found = self.backups().compare_archives(with_ids).await?.into_inner().comparison;
+        ensure!(!found.context("a comparison")?.same, "the ids are still those of the archive");
+        Ok(())
     }
 
     /// Streams a course or a revision of it out.
@@ -293,7 +321,10 @@ pub fn chunk_messages(upload: &str, offset: usize, bytes: &[u8]) -> Vec<UploadCh
 /// A restore into a new course.
 pub fn restore_request(archive: &str, course_id: &str) -> CreateRestoreRequest {
     let target = create_restore_request::Target::NewCourse(NewCourse { course_id: course_id.into() });
-    CreateRestoreRequest { archive: archive.into(), target: Some(target), ..Default::default() }
+    // As everything is restored, the rules differ only in what they take for lost of an archive that says it holds little.
+    let options = RestoreOptions { compatibility: Compatibility::Moodle.into(), ..Default::default() };
+    let options = Some(options);
+    CreateRestoreRequest { archive: archive.into(), target: Some(target), options, ..Default::default() }
 }
 
 /// A request id that nobody has used.

@@ -1,0 +1,388 @@
+//! Restoring: the documents of an archive find their place in a course, and what comes of it becomes a revision.
+//!
+//! Everything happens beside the course: members go into the vault, and the course sees nothing of them until one
+//! transaction makes the revision the live one. A job that fails, is stopped, or is killed leaves the course as it was.
+
+use std::collections::BTreeMap;
+
+use tokio_util::sync::CancellationToken;
+
+use super::courses::NewRevision;
+use super::derive::{self, StageSink};
+use super::error::Error;
+use super::run::{JobContext, requester};
+use super::spool::{Located, Spool};
+use super::stage::Staged;
+use super::{Call, Engine, Place};
+use crate::catalog::{ArchiveRow, CourseRow, JobRow, RevisionOrigin, RevisionRow};
+use crate::choice::Decision;
+use crate::derive::Adjust;
+use crate::digest::Digest;
+use crate::format::Format;
+use crate::ids::{ArchiveName, CourseName, RevisionName};
+use crate::job::{Finding, JobPayload, JobResult, Severity};
+use crate::moodle::{self, Manifest};
+use crate::reason::Reason;
+use crate::renumber::{IdMap, Loss, Losses, Renumber, Survey};
+use crate::restore::{
+    self, CourseValue, Effective, Locks, Order, Setting, WantedNames, date_offset, precheck, unique_names,
+};
+
+/// Characters by which names are looked up that might be taken: a suffix never reaches so far to the front.
+const BEGINNING: usize = 40;
+
+/// The course that an archive is restored into, as it is before.
+pub(super) struct TargetCourse {
+    pub row: CourseRow,
+    pub revision: RevisionRow,
+    pub base: Manifest,
+}
+
+/// An archive, where it goes, and with what.
+pub(super) struct Restoration {
+    pub archive: ArchiveRow,
+    pub base: Manifest,
+    pub course: CourseName,
+    pub target: Option<TargetCourse>,
+    pub order: Order,
+    pub effective: Effective,
+    /// What was found before.
+    pub findings: Vec<Finding>,
+}
+
+/// What became of an archive, durable and not visible yet.
+struct Restored {
+    row: RevisionRow,
+    manifest: Manifest,
+    staged: Staged,
+    findings: Vec<Finding>,
+}
+
+impl Restoration {
+    /// Stands for what would be done: the archive, the state of the course, the order and what was resolved of it.
+    pub fn token(&self) -> Result<String, Error> {
+        let revision = self.target.as_ref().map(|target| target.revision.revision);
+        let tree = self.archive.tree;
+        let text = serde_json::to_vec(&(
+            "restore",
+            self.archive.archive.to_string(),
+            tree.root.to_string(),
+            self.target.is_some().then(|| self.course.to_string()),
+            revision,
+            &self.order,
+            &self.effective,
+        ));
+        let text = text.map_err(|error| {
+            Error::new(Reason::Internal, "a plan cannot be written down").caused_by(error)
+        })?;
+        Ok(Digest::of(&text).to_string())
+    }
+}
+
+impl Engine {
+    /// Resolves an order against the archive and its target. All contradictions are told at once.
+    pub(super) async fn restoration(
+        &self,
+        archive: &ArchiveName,
+        course: &CourseName,
+        order: Order,
+        revision: Option<i64>,
+    ) -> Result<Restoration, Error> {
+        let row = self.live_archive(archive).await?;
+        let base = self.manifest_of(&row).await?.ok_or_else(|| {
+            let message =
+                format!("{archive} has no moodle_backup.xml: it is no archive of Moodle's own format");
+            Error::new(Reason::ArchiveTypeUnsupported, message).on(archive)
+        })?;
+        if !order.asked.target.admits(base.archive_type) {
+            let message = format!(
+                "{archive} is of type {}; only an archive of a whole course can become a course",
+                row.archive_type
+            );
+            let error = Error::new(Reason::ArchiveTypeUnsupported, message);
+            return Err(error.with("type", &row.archive_type).on(archive));
+        }
+        let target = match order.asked.target.is_new() {
+            true => {
+                self.is_free(course).await?;
+                None
+            }
+            false => Some(self.target_course(course, revision).await?),
+        };
+        let resolved = restore::resolve(&order.asked, &Locks::default(), &base);
+        let effective = resolved.map_err(|found| Error::from(found).within("options"))?;
+        let place = precheck::Place {
+            moodle_version: target.as_ref().map_or("", |target| target.base.moodle_version.as_str()),
+            is_same_site: true,
+            is_administrator: true,
+            is_front_page: target.as_ref().is_some_and(|target| target.base.original_course.format == "site"),
+            busy_with: None,
+        };
+        let format = &self.rules.format;
+        let mut findings =
+            precheck::check_archive(&base, &order.asked, place, effective.is_on(Setting::Users));
+        let is_known = |module: &str| {
+            let document = format!("activities/{module}_1/{module}.xml");
+            format.document(&document).is_some()
+        };
+        findings.extend(precheck::check_contents(&base, &order.asked, &effective, is_known));
+        Ok(Restoration { archive: row, base, course: course.clone(), target, order, effective, findings })
+    }
+
+    async fn target_course(&self, name: &CourseName, revision: Option<i64>) -> Result<TargetCourse, Error> {
+        let (row, live) = self.live_course(name).await?;
+        if revision.is_some_and(|expected| expected != live) {
+            let live = RevisionName { course: name.clone(), number: live };
+            let message = format!("the live revision is {live}; plan again");
+            return Err(Error::new(Reason::PlanStale, message).on(&live));
+        }
+        let revision = self.get_revision(&RevisionName { course: name.clone(), number: live }).await?;
+        let place = Place::of(&name.site, &revision.storage);
+        let base = self.manifest(&place, &revision.tree).await?.ok_or_else(|| {
+            Error::new(Reason::StorageCorrupt, "the course has lost its moodle_backup.xml").on(name)
+        })?;
+        Ok(TargetCourse { row, revision, base })
+    }
+
+    /// Restores an archive. Done twice it makes one revision, for only one claim can settle the job.
+    pub(super) async fn run_restore(&self, row: &JobRow, context: &JobContext) -> Result<(), Error> {
+        let JobPayload::Restore { archive, course_id, order, revision } = &row.payload else {
+            return Err(Error::new(Reason::Internal, "the job is no restore"));
+        };
+        context.report(|progress| progress.phase = "planning".into());
+        let course = CourseName { site: row.site.clone(), course: course_id.clone() };
+        let archive = ArchiveName { site: row.site.clone(), archive: archive.clone() };
+        let restoration = self.restoration(&archive, &course, (**order).clone(), *revision).await?;
+        refuse_blocked(&restoration.findings)?;
+        let restored = self.restore_into(restoration, row, context).await?;
+        self.put_restored(row, context, restored).await
+    }
+
+    async fn restore_into(
+        &self,
+        restoration: Restoration,
+        job: &JobRow,
+        context: &JobContext,
+    ) -> Result<Restored, Error> {
+        let archive = &restoration.archive;
+        let source = Place::of(&archive.site, &archive.storage);
+        let order = restoration.effective.contents(&restoration.base, &restoration.order.accepted);
+        let mut derivation = self.derivation(&archive.site, source, archive.tree, order).await?;
+        derivation.adjust = self.adjusted(&restoration).await?;
+        let abandoned = CancellationToken::new();
+        let _guard = abandoned.clone().drop_guard();
+        let stored = self.stored(&derivation.place, &derivation.tree, &abandoned).await?;
+        let revision = self.revision_row(&restoration, job);
+        let stager = self.stager(&Place::of(&revision.site, &revision.storage))?;
+        let (members, bytes) = (derivation.tree.members, derivation.tree.content_bytes);
+        context.report(|progress| {
+            progress.phase = "restoring".into();
+            progress.items_total = members;
+            progress.bytes_total = bytes;
+        });
+        let (engine, context) = (self.clone(), context.clone());
+        let restoring = tokio::task::spawn_blocking(move || {
+            let mut spool = Spool::over(&stored).map_err(spooled)?;
+            let format = &engine.rules.format;
+            let derived = derive::run(format, &derivation, &stored, &mut spool, engine.limits(), false)?;
+            spool.finish().map_err(spooled)?;
+            let mut findings = restoration.findings;
+            findings.extend(derive::findings(&derived, &derivation.effective));
+            let mut sink = StageSink::new(&spool, stager, &context);
+            match renumbered(&engine, format, &spool, &mut sink) {
+                Ok(losses) => findings.extend(lost(&losses)),
+                Err(error) => {
+                    sink.stager.abort();
+                    return Err(error);
+                }
+            }
+            engine.finish(sink, revision, findings)
+        });
+        restoring.await.map_err(derive::failed)?
+    }
+
+    /// Ends the staging of a revision, with its record.
+    fn finish(
+        &self,
+        sink: StageSink<'_>,
+        mut row: RevisionRow,
+        findings: Vec<Finding>,
+    ) -> Result<Restored, Error> {
+        let mut told = None;
+        let staged = sink.stager.finish(|staged| {
+            let text = staged.manifest.as_deref().unwrap_or_default();
+            let manifest = moodle::parse(text, self.limits())?;
+            row.tree = staged.tree_ref;
+            let course = &manifest.original_course;
+            let record =
+                super::journal::revision_record(&row, &course.full_name, &course.short_name, course.id)?;
+            told = Some(manifest);
+            Ok(record)
+        })?;
+        let manifest = told.ok_or_else(|| Error::new(Reason::Internal, "the revision was not described"))?;
+        Ok(Restored { row, manifest, staged, findings })
+    }
+
+    fn revision_row(&self, restoration: &Restoration, job: &JobRow) -> RevisionRow {
+        let parent = restoration.target.as_ref().map(|target| target.revision.revision);
+        let storage = restoration.target.as_ref().map(|target| &target.revision.storage);
+        RevisionRow {
+            site: restoration.course.site.clone(),
+            course: restoration.course.course.clone(),
+            revision: parent.unwrap_or(0) + 1,
+            parent,
+            origin: RevisionOrigin::Restored,
+            archive: restoration.archive.archive.clone(),
+            job: Some(job.job.clone()),
+            author: job.requester.clone(),
+            storage: storage.unwrap_or(&restoration.archive.storage).clone(),
+            tree: restoration.archive.tree,
+            create_time: self.now(),
+        }
+    }
+
+    /// Names that nothing else has, and by how much the dates move.
+    pub(super) async fn adjusted(&self, restoration: &Restoration) -> Result<Adjust, Error> {
+        let (effective, original) = (&restoration.effective, &restoration.base.original_course);
+        let target = restoration.target.as_ref();
+        let start = effective.start.as_ref().map(|decision| &decision.value);
+        let offset = date_offset(
+            original.start_time,
+            target.and_then(|target| target.base.original_course.start_time),
+            start,
+        );
+        let writes = effective.is_on(Setting::OverwriteConf);
+        let wanted = |decision: Option<&Decision<Setting, restore::CourseName>>, archive: &str| match decision
+            .map(|decision| &decision.value)
+        {
+            Some(CourseValue::Given(name)) if writes => Some(name.clone()),
+            Some(CourseValue::OfArchive) if writes => Some(archive.to_owned()),
+            _ => None,
+        };
+        let full = wanted(effective.full_name.as_ref(), &original.full_name);
+        let short = wanted(effective.short_name.as_ref(), &original.short_name);
+        let (own_full, own_short) =
+            target.map_or(("", ""), |target| (target.row.full_name.as_str(), target.row.short_name.as_str()));
+        let text = |name: &Option<String>, own: &str| name.clone().unwrap_or_else(|| own.to_owned());
+        let (full_text, short_text) = (text(&full, own_full), text(&short, own_short));
+        let site = &restoration.course.site;
+        let mut taken = self.catalog.courses_named_like(site, &full_text, &short_text, BEGINNING).await?;
+        taken.retain(|course| course.course != restoration.course.course);
+        let names = unique_names(
+            WantedNames {
+                full: &full_text,
+                short: &short_text,
+                writes_full: full.is_some(),
+                writes_short: short.is_some(),
+            },
+            "copy",
+            effective.compatibility,
+            |name| taken.iter().any(|course| course.full_name == name),
+            |name| taken.iter().any(|course| course.short_name == name),
+        );
+        // Without overwriting, the course keeps the names that it has, whatever the archive's are.
+        let keep = |name: Option<String>, own: &str| name.or_else(|| target.map(|_| own.to_owned()));
+        Ok(Adjust {
+            full_name: keep(names.full, own_full),
+            short_name: keep(names.short, own_short),
+            date_offset: offset,
+        })
+    }
+
+    /// Makes the revision the live one, with the success of the job.
+    async fn put_restored(
+        &self,
+        row: &JobRow,
+        context: &JobContext,
+        Restored { row: revision, manifest, staged, findings }: Restored,
+    ) -> Result<(), Error> {
+        context.report(|progress| {
+            progress.phase = "recording".into();
+            progress.items_done = progress.items_total;
+            progress.bytes_done = progress.bytes_total;
+        });
+        let result = JobResult {
+            archive: Some(revision.archive.clone()),
+            course: Some(revision.course.clone()),
+            revision: Some(revision.revision),
+            findings,
+        };
+        let call = Call::by(requester(row));
+        let mut tx = self.catalog.begin().await?;
+        self.insert_revision(&mut tx, &call, &NewRevision { row: revision, manifest, packs: staged.packs })
+            .await?;
+        self.succeed(&mut tx, context, &result).await?;
+        tx.commit().await?;
+        self.flush_journal().await;
+        Ok(())
+    }
+}
+
+/// What the spool says of a full disk comes out as it went in.
+fn spooled(error: std::io::Error) -> Error {
+    error.downcast::<Error>().unwrap_or_else(|error| {
+        Error::new(Reason::Internal, "documents cannot be set aside").caused_by(error)
+    })
+}
+
+/// Gives everything new ids.
+fn renumbered(
+    engine: &Engine,
+    format: &Format,
+    source: &dyn Located,
+    sink: &mut StageSink<'_>,
+) -> Result<Losses, Error> {
+    let survey = Survey::of(format, source, engine.limits())?;
+    let mut map = IdMap::new();
+    map.keep_own(["user", "role"].iter().filter_map(|kind| format.kind(kind)));
+    map.allocate(format, &survey.defined, FIRST_ID);
+    let mut renumber = Renumber::new(format, &survey, &map);
+    renumber.members(source, sink, engine.limits())?;
+    Ok(renumber.finish())
+}
+
+/// Ids of what restores make begin here, far from those of a platform.
+const FIRST_ID: i64 = 1_000_000_000_000;
+
+/// References that could not be followed, as findings.
+fn lost(losses: &Losses) -> Vec<Finding> {
+    let one = |(document, path, loss, lost): (&str, &str, &Loss, &crate::renumber::Lost)| {
+        let (code, what) = match loss {
+            Loss::Dangling { kind } => ("REFERENCE_DANGLING", format!("there is no such {kind}")),
+            Loss::Untold { table, key } => {
+                ("REFERENCE_UNKNOWN", format!("nothing tells what the number is ({table} {key})"))
+            }
+            Loss::Link { name } => ("LINK_UNKNOWN", format!("nobody knows links of the name {name}")),
+            Loss::Unreadable { format } => ("VALUE_UNREADABLE", format!("the value is no {format}")),
+            Loss::Undescribed => ("ELEMENT_UNKNOWN", "no description covers it".to_owned()),
+        };
+        let id = lost.id.map(|id| format!(", such as {id} in {}", lost.member)).unwrap_or_default();
+        Finding {
+            severity: Severity::Warning,
+            code: code.to_owned(),
+            path: format!("{document}{path}"),
+            message: format!("{what}; {} stay as they were{id}", lost.count),
+        }
+    };
+    losses.iter().map(one).collect()
+}
+
+/// Refuses what a finding blocks.
+pub(super) fn refuse_blocked(findings: &[Finding]) -> Result<(), Error> {
+    let errors: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let Some(first) = errors.first() else { return Ok(()) };
+    let more = match errors.len() {
+        1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    let mut error = Error::new(Reason::RestoreBlocked, format!("{}: {}{more}", first.code, first.message));
+    let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
+    for finding in &errors {
+        *codes.entry(finding.code.as_str()).or_default() += 1;
+    }
+    for (code, count) in codes {
+        error = error.with(code, &count);
+    }
+    Err(error)
+}

@@ -1,0 +1,146 @@
+//! Documents between two steps of one job, such as deriving and merging: written to a temporary file, so that memory does
+//! not grow with them. Members that stay as they are stay where they are.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
+
+use super::stage::spill_failed;
+use super::stored::Stored;
+use crate::course::{Entry, Member, MemberPath, Members};
+use crate::derive::Sink;
+
+/// Bytes that are read at once.
+const BLOCK: usize = 64 << 10;
+
+/// Members of which some lie in the vault already.
+pub(super) trait Located: Members {
+    /// The entry of a member that lies in the vault as it is, under its path here; none if there is none such.
+    fn entry(&self, path: &MemberPath) -> Option<Entry>;
+}
+
+impl Located for Stored {
+    fn entry(&self, path: &MemberPath) -> Option<Entry> {
+        let position = self.tree.position_of(path)?;
+        Some(self.tree.entries()[position].clone())
+    }
+}
+
+/// Where a member of a spool is.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In what lies below.
+    Below { size: u64 },
+    /// In the file.
+    Here { offset: u64, size: u64 },
+}
+
+/// A set of members over another one: those that were kept, and those that were written.
+pub(super) struct Spool<'b> {
+    below: &'b dyn Located,
+    members: BTreeMap<MemberPath, Place>,
+    file: BufWriter<File>,
+    end: u64,
+    begun: Option<(MemberPath, u64)>,
+}
+
+impl<'b> Spool<'b> {
+    /// Empty. The file has no name and goes when the spool goes, or the process.
+    pub fn over(below: &'b dyn Located) -> io::Result<Self> {
+        let file =
+            BufWriter::new(tempfile::tempfile().map_err(|error| io::Error::other(spill_failed(error)))?);
+        Ok(Self { below, members: BTreeMap::new(), file, end: 0, begun: None })
+    }
+
+    /// Says that all is written; from now on it can be read.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.file.flush().map_err(|error| io::Error::other(spill_failed(error)))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes).map_err(|error| io::Error::other(spill_failed(error)))?;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Sink for Spool<'_> {
+    fn keep(&mut self, member: &Member) -> io::Result<()> {
+        self.members.insert(member.path.clone(), Place::Below { size: member.size });
+        Ok(())
+    }
+
+    fn write(&mut self, path: &MemberPath, bytes: &[u8]) -> io::Result<()> {
+        self.begin(path)?;
+        self.append(bytes)?;
+        self.end()
+    }
+
+    fn begin(&mut self, path: &MemberPath) -> io::Result<()> {
+        self.begun = Some((path.clone(), self.end));
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.put(bytes)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let (path, offset) = self.begun.take().ok_or(io::ErrorKind::InvalidInput)?;
+        self.members.insert(path, Place::Here { offset, size: self.end - offset });
+        Ok(())
+    }
+}
+
+impl Members for Spool<'_> {
+    fn members(&self) -> io::Result<Vec<Member>> {
+        let member = |(path, place): (&MemberPath, &Place)| match *place {
+            Place::Below { size } => {
+                let digest = self.below.entry(path).map(|entry| entry.content.digest);
+                Member { path: path.clone(), size, digest }
+            }
+            Place::Here { size, .. } => Member { path: path.clone(), size, digest: None },
+        };
+        Ok(self.members.iter().map(member).collect())
+    }
+
+    fn open(&self, path: &MemberPath) -> io::Result<Box<dyn Read + '_>> {
+        match *self.members.get(path).ok_or(io::ErrorKind::NotFound)? {
+            Place::Below { .. } => self.below.open(path),
+            Place::Here { offset, size } => {
+                let part = Part { file: self.file.get_ref(), offset, left: size };
+                Ok(Box::new(io::BufReader::with_capacity(BLOCK, part)))
+            }
+        }
+    }
+}
+
+impl Located for Spool<'_> {
+    fn entry(&self, path: &MemberPath) -> Option<Entry> {
+        match self.members.get(path)? {
+            Place::Below { .. } => self.below.entry(path),
+            Place::Here { .. } => None,
+        }
+    }
+}
+
+/// A part of the file.
+struct Part<'f> {
+    file: &'f File,
+    offset: u64,
+    left: u64,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).map_or(target.len(), |left| left.min(target.len()));
+        let count = self.file.read_at(&mut target[..most], self.offset)?;
+        if count == 0 && most > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.offset += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
