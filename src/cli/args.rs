@@ -73,7 +73,7 @@ pub enum Command {
     /// Make an archive of another one, with other settings: without users, anonymised, or of a part.
     Convert(Convert),
     /// Restore an archive into a new course.
-    Restore(Restore),
+    Restore(Box<super::restore::Restore>),
     /// Undo a restore.
     Rollback {
         /// The restore's job.
@@ -288,19 +288,6 @@ pub struct Convert {
     /// Settings and selection. Unset settings are on, as with --preset everything.
     #[command(flatten)]
     pub choices: Choices,
-}
-
-/// Arguments of `restore`.
-#[derive(Debug, clap::Args)]
-pub struct Restore {
-    /// The archive.
-    pub archive: String,
-    /// Id of the new course. Default: the server makes one.
-    #[arg(long, value_name = "ID")]
-    pub course_id: Option<CourseId>,
-    /// Wait until it is done.
-    #[arg(long)]
-    pub wait: bool,
 }
 
 /// Arguments of `get`.

@@ -1,5 +1,7 @@
 //! What a backup is made with, as options of a command: settings by Moodle's names, sections and activities.
 
+use std::collections::HashMap;
+
 use clap::ValueEnum;
 
 use super::failure::Usage;
@@ -33,6 +35,38 @@ pub enum BackupMode {
     Async = 70,
     /// The source of a course copy.
     Copy = 80,
+}
+
+/// A choice of rules as the wire has it.
+pub fn wire_compat(compat: Option<Compat>) -> proto::Compatibility {
+    match compat {
+        Some(Compat::Moodle) => proto::Compatibility::Moodle,
+        _ => proto::Compatibility::Unspecified,
+    }
+}
+
+/// Reads `NAME=VALUE` words: `set` takes a setting of that name, if there is one; settings of items are the answer.
+pub fn parse_settings(
+    words: &[String],
+    mut set: impl FnMut(&str, bool) -> bool,
+) -> Result<HashMap<String, bool>, Usage> {
+    let mut item_settings = HashMap::new();
+    for word in words {
+        let (name, value) = word.split_once('=').unwrap_or((word, "1"));
+        let value = match value {
+            "1" | "true" | "on" | "yes" => true,
+            "0" | "false" | "off" | "no" => false,
+            _ => return Err(Usage(format!("--set {word}: a value is 0 or 1"))),
+        };
+        if set(name, value) {
+            continue;
+        }
+        if !name.ends_with("_included") && !name.ends_with("_userinfo") {
+            return Err(Usage(format!("--set {word}: there is no setting {name}")));
+        }
+        item_settings.insert(name.to_owned(), value);
+    }
+    Ok(item_settings)
 }
 
 /// Settings and selection.
@@ -96,30 +130,13 @@ impl Choices {
     /// As the request has it. Names of items are the server's to check.
     pub fn options(&self) -> anyhow::Result<proto::BackupOptions> {
         let mut values = crate::backup::Values::default();
-        let mut item_settings = std::collections::HashMap::new();
-        for word in &self.set {
-            let (name, value) = word.split_once('=').unwrap_or((word, "1"));
-            let value = match value {
-                "1" | "true" | "on" | "yes" => true,
-                "0" | "false" | "off" | "no" => false,
-                _ => return Err(Usage(format!("--set {word}: a value is 0 or 1")).into()),
-            };
-            match name.parse::<Setting>() {
-                Ok(setting) => values.set(setting, Some(value)),
-                Err(_) if name.ends_with("_included") || name.ends_with("_userinfo") => {
-                    item_settings.insert(name.to_owned(), value);
-                }
-                Err(_) => return Err(Usage(format!("--set {word}: there is no setting {name}")).into()),
-            }
-        }
+        let item_settings = parse_settings(&self.set, |name, value| {
+            name.parse::<Setting>().map(|setting| values.set(setting, Some(value))).is_ok()
+        })?;
         let extent = if self.only.is_empty() {
             proto::selection::Extent::Unspecified
         } else {
             proto::selection::Extent::None
-        };
-        let compatibility = match self.compat {
-            Some(Compat::Moodle) => proto::Compatibility::Moodle,
-            _ => proto::Compatibility::Unspecified,
         };
         Ok(proto::BackupOptions {
             settings: Some(settings::backup_settings(&values, self.preset.as_deref().unwrap_or_default())),
@@ -132,7 +149,7 @@ impl Choices {
                 item_settings,
             }),
             item: self.item.clone().unwrap_or_default(),
-            compatibility: compatibility.into(),
+            compatibility: wire_compat(self.compat).into(),
             remove_secrets: self.remove_secrets,
             accept_unknown: self.accept_unknown.clone(),
             mode: self.mode.map_or(0, |mode| mode as i32),

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::args::{Area, Backup, Convert, Copy, Restore};
+use super::args::{Area, Backup, Convert, Copy};
 use super::client::{Server, request_id};
 use super::failure::Usage;
 use super::output::Output;
 use super::words::rows;
 use super::{jobs, json, names, plan, units};
 use crate::ids::CourseName;
-use crate::proto::{self, create_restore_request::Target};
+use crate::proto;
 use crate::reason::Reason;
 
 /// `backup`.
@@ -82,29 +82,6 @@ pub async fn convert(server: &Server, arguments: &Convert, output: Output) -> an
     };
     let job = server.backups().convert_archive(request).await?.into_inner().job;
     jobs::started(server, job, arguments.wait, output).await
-}
-
-/// `restore`.
-pub async fn restore(server: &Server, arguments: &Restore, output: Output) -> anyhow::Result<()> {
-    let archive = names::archive(&server.site, &arguments.archive)?.to_string();
-    let course_id = arguments.course_id.as_ref().map_or_else(String::new, ToString::to_string);
-    let job = start_restore(server, archive, course_id).await?;
-    jobs::started(server, job, arguments.wait, output).await
-}
-
-/// Starts a restore into a new course and answers with its job.
-pub async fn start_restore(
-    server: &Server,
-    archive: String,
-    course_id: String,
-) -> Result<Option<proto::Job>, tonic::Status> {
-    let request = proto::CreateRestoreRequest {
-        archive,
-        target: Some(Target::NewCourse(proto::NewCourse { course_id })),
-        request_id: request_id(),
-        ..proto::CreateRestoreRequest::default()
-    };
-    Ok(server.restores().create_restore(request).await?.into_inner().job)
 }
 
 /// `rollback`.

@@ -28,6 +28,7 @@ named!(
     Archive,
     ArchiveMember,
     BackupPlan,
+    RestorePlan,
     Comparison,
     Course,
     FinishUploadResponse,

@@ -26,6 +26,7 @@ mod output;
 mod paging;
 mod plan;
 mod progress;
+mod restore;
 mod retry;
 mod serve;
 mod site;
@@ -114,7 +115,7 @@ async fn with_server(server: &Server, command: &Command, output: Output) -> anyh
         Command::Backup(backup) => courses::backup(server, backup, output).await,
         Command::Copy(copy) => courses::copy(server, copy, output).await,
         Command::Convert(convert) => courses::convert(server, convert, output).await,
-        Command::Restore(restore) => courses::restore(server, restore, output).await,
+        Command::Restore(each) => restore::run(server, each, output).await,
         Command::Rollback { job, wait } => courses::rollback(server, job, *wait, output).await,
         Command::Publish { course, archive } => courses::publish(server, course, archive, output).await,
         Command::Ls { what, archives } => listing::run(server, what.as_ref(), archives, output).await,

@@ -37,6 +37,38 @@ fn why(setting: &proto::EffectiveSetting) -> String {
     }
 }
 
+/// Settings with their values, and why.
+pub fn settings_table(list: &[proto::EffectiveSetting]) -> Table {
+    let mut settings = Table::new(&[("setting", Column::Whole), ("", Column::Whole), ("why", Column::Text)]);
+    for setting in list {
+        let value = if setting.value { "on" } else { "off" };
+        settings.row([setting.name.clone(), value.into(), why(setting)]);
+    }
+    settings
+}
+
+/// Sections and activities, in or out, and why.
+pub fn contents_table(list: &[proto::EffectiveItem]) -> Table {
+    let mut items = Table::new(&[
+        ("contents", Column::Whole),
+        ("", Column::Whole),
+        ("title", Column::Text),
+        ("why", Column::Text),
+    ]);
+    for item in list {
+        let (included, user_data) =
+            (item.included.clone().unwrap_or_default(), item.user_data.clone().unwrap_or_default());
+        let (state, reason) = match (included.value, user_data.value) {
+            (false, _) => ("out", why(&included)),
+            (true, false) => ("without user data", why(&user_data)),
+            (true, true) => ("in", why(&included)),
+        };
+        let indent = if item.module_name.is_empty() { "" } else { "  " };
+        items.row([format!("{indent}{}", item.name), state.into(), item.title.clone(), reason]);
+    }
+    items
+}
+
 fn page(plan: &proto::BackupPlan) -> String {
     let mut text = rows(&[
         ("name", plan.file_name.clone()),
@@ -58,34 +90,12 @@ fn page(plan: &proto::BackupPlan) -> String {
         ),
         ("plan token", plan.plan_token.clone()),
     ]);
-    let mut settings = Table::new(&[("setting", Column::Whole), ("", Column::Whole), ("why", Column::Text)]);
-    for setting in &plan.settings {
-        let value = if setting.value { "on" } else { "off" };
-        settings.row([setting.name.clone(), value.into(), why(setting)]);
-    }
-    let mut items = Table::new(&[
-        ("contents", Column::Whole),
-        ("", Column::Whole),
-        ("title", Column::Text),
-        ("why", Column::Text),
-    ]);
-    for item in &plan.items {
-        let (included, user_data) =
-            (item.included.clone().unwrap_or_default(), item.user_data.clone().unwrap_or_default());
-        let (state, reason) = match (included.value, user_data.value) {
-            (false, _) => ("out", why(&included)),
-            (true, false) => ("without user data", why(&user_data)),
-            (true, true) => ("in", why(&included)),
-        };
-        let indent = if item.module_name.is_empty() { "" } else { "  " };
-        items.row([format!("{indent}{}", item.name), state.into(), item.title.clone(), reason]);
-    }
     let mut counts =
         Table::new(&[("kind", Column::Whole), ("in", Column::Number), ("left out", Column::Number)]);
     for count in &plan.counts {
         counts.row([count.kind.clone(), count.included.to_string(), count.left_out.to_string()]);
     }
-    for table in [settings, items, counts] {
+    for table in [settings_table(&plan.settings), contents_table(&plan.items), counts] {
         text.push('\n');
         text.push_str(&table.render(super::output::width()));
     }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::args::{self, Format};
 use super::choices::Choices;
-use super::client::Server;
+use super::client::{Server, request_id};
 use super::compare::compare;
 use super::failure::{Differs, REFUSED, Shown, Usage};
 use super::local::{self, Content, Members};
@@ -18,7 +18,7 @@ use super::progress::Progress;
 use super::serve::ThrowAway;
 use super::try_report::Report;
 use super::words::word;
-use super::{compare_run, courses, download, inspect, jobs, listing, upload};
+use super::{compare_run, courses, download, inspect, jobs, listing, restore, upload};
 use crate::backup::BuiltInPreset;
 use crate::compare::Options;
 use crate::course::MemberPath;
@@ -247,7 +247,14 @@ impl Trial<'_> {
     async fn restore(&mut self, archive: &str) -> anyhow::Result<CourseName> {
         let started = Instant::now();
         let course = self.course("restored")?;
-        let job = courses::start_restore(self.server, archive.to_owned(), course.course.to_string()).await?;
+        let target = proto::NewCourse { course_id: course.course.to_string() };
+        let request = proto::CreateRestoreRequest {
+            archive: archive.to_owned(),
+            target: Some(proto::create_restore_request::Target::NewCourse(target)),
+            request_id: request_id(),
+            ..proto::CreateRestoreRequest::default()
+        };
+        let job = restore::start(self.server, request).await?;
         let job = self.wait(job).await?;
         let bytes = job.progress.map_or(0, |progress| u64::try_from(progress.bytes_done).unwrap_or(0));
         let restored = job.result.unwrap_or_default().course;
