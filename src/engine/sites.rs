@@ -4,6 +4,7 @@ use super::error::Error;
 use super::holds::check_text;
 use super::{Call, Engine};
 use crate::catalog::{SiteRow, StorageUseRow};
+use crate::directory::Platform;
 use crate::ids::SiteId;
 use crate::principal::Principal;
 use crate::reason::Reason;
@@ -74,6 +75,7 @@ impl Engine {
             display_name: String::new(),
             language: String::new(),
             time_zone: String::new(),
+            platform: Platform::default(),
             create_time: self.now(),
         };
         let row = change.applied(row)?;
