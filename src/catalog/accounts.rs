@@ -13,7 +13,6 @@ use crate::directory::{Person, Source};
 use crate::ids::SiteId;
 use crate::restore::users::{Account, Keys, folded};
 
-
 /// An account of a site's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRow {
@@ -176,8 +175,10 @@ impl Tx {
     ) -> Result<Vec<AccountRow>, CatalogError> {
         let mut rows = Vec::new();
         for batch in ids.chunks(sql::BATCH) {
-            let head = concat!("SELECT ", account_columns!(), " FROM accounts WHERE site = $1 AND account IN (");
-            let query = sqlx::query(sqlx::AssertSqlSafe(format!("{head}{})", sql::placeholders(2, batch.len()))));
+            let head =
+                concat!("SELECT ", account_columns!(), " FROM accounts WHERE site = $1 AND account IN (");
+            let query =
+                sqlx::query(sqlx::AssertSqlSafe(format!("{head}{})", sql::placeholders(2, batch.len()))));
             let query = batch.iter().fold(query.bind(sql::text(site)), |query, id| query.bind(*id));
             rows.extend(sql::all::<AccountRow>(self.conn(), query).await?);
         }
@@ -194,7 +195,8 @@ impl Tx {
         for batch in names.chunks(sql::BATCH) {
             let head =
                 concat!("SELECT ", account_columns!(), " FROM accounts WHERE site = $1 AND username IN (");
-            let query = sqlx::query(sqlx::AssertSqlSafe(format!("{head}{})", sql::placeholders(2, batch.len()))));
+            let query =
+                sqlx::query(sqlx::AssertSqlSafe(format!("{head}{})", sql::placeholders(2, batch.len()))));
             let query =
                 batch.iter().fold(query.bind(sql::text(site)), |query, name| query.bind((*name).to_owned()));
             rows.extend(sql::all::<AccountRow>(self.conn(), query).await?);
@@ -207,7 +209,8 @@ async fn find(conn: &mut AnyConnection, site: &SiteId, keys: &Keys) -> Result<Ve
     let mut found = Vec::new();
     let ids: Vec<i64> = keys.ids.iter().copied().collect();
     for batch in ids.chunks(sql::BATCH) {
-        let head = concat!("SELECT ", matchable_columns!(), " FROM accounts WHERE site = $1 AND account IN (");
+        let head =
+            concat!("SELECT ", matchable_columns!(), " FROM accounts WHERE site = $1 AND account IN (");
         let query = sqlx::query(sqlx::AssertSqlSafe(format!("{head}{})", sql::placeholders(2, batch.len()))));
         let query = batch.iter().fold(query.bind(sql::text(site)), |query, id| query.bind(*id));
         found.extend(sql::all::<Matchable>(&mut *conn, query).await?);
@@ -215,23 +218,21 @@ async fn find(conn: &mut AnyConnection, site: &SiteId, keys: &Keys) -> Result<Ve
     let email_keys: Vec<String> = keys.email_starts.iter().map(|start| folded(start)).collect();
     let usernames: Vec<String> = keys.usernames.iter().cloned().collect();
     let deleted_emails: Vec<String> = keys.deleted_emails.iter().cloned().collect();
-    for (condition, texts) in [
-        ("username", usernames),
-        ("email_key", email_keys),
-        ("deleted = 1 AND email", deleted_emails),
-    ] {
+    for (condition, texts) in
+        [("username", usernames), ("email_key", email_keys), ("deleted = 1 AND email", deleted_emails)]
+    {
         for batch in texts.chunks(sql::BATCH) {
             let head = concat!("SELECT ", matchable_columns!(), " FROM accounts WHERE site = $1 AND ");
             let list = sql::placeholders(2, batch.len());
             let query = sqlx::query(sqlx::AssertSqlSafe(format!("{head}{condition} IN ({list})")));
-            let query = batch.iter().fold(query.bind(sql::text(site)), |query, text| query.bind(text.clone()));
+            let query =
+                batch.iter().fold(query.bind(sql::text(site)), |query, text| query.bind(text.clone()));
             found.extend(sql::all::<Matchable>(&mut *conn, query).await?);
         }
     }
     for batch in beginnings(&keys.deleted_username_starts).chunks(RANGES) {
-        let ranges = (0..batch.len()).map(|at| {
-            format!("deleted_name_key >= ${} AND deleted_name_key < ${}", 2 * at + 2, 2 * at + 3)
-        });
+        let ranges = (0..batch.len())
+            .map(|at| format!("deleted_name_key >= ${} AND deleted_name_key < ${}", 2 * at + 2, 2 * at + 3));
         let head =
             concat!("SELECT ", matchable_columns!(), " FROM accounts WHERE site = $1 AND deleted = 1 AND (");
         let ranges = ranges.collect::<Vec<_>>().join(" OR ");

@@ -53,8 +53,10 @@ const COLUMNS: usize = 17;
 const ROWS: usize = 200;
 
 fn roles(site: &SiteId) -> sql::Bound {
-    sqlx::query("SELECT site, role, short_name, archetype, name, source FROM roles WHERE site = $1 ORDER BY role")
-        .bind(sql::text(site))
+    sqlx::query(
+        "SELECT site, role, short_name, archetype, name, source FROM roles WHERE site = $1 ORDER BY role",
+    )
+    .bind(sql::text(site))
 }
 
 impl Catalog {
@@ -66,8 +68,7 @@ impl Catalog {
     /// Number of accounts of a site, deleted ones included.
     pub async fn count_accounts(&self, site: &SiteId) -> Result<u64, CatalogError> {
         let query = sqlx::query("SELECT CAST(COUNT(*) AS BIGINT) AS number FROM accounts WHERE site = $1");
-        let count: Option<Number> =
-            sql::one(&mut *self.read().await?, query.bind(sql::text(site))).await?;
+        let count: Option<Number> = sql::one(&mut *self.read().await?, query.bind(sql::text(site))).await?;
         Ok(count.map_or(0, |Number(count)| u64::try_from(count).unwrap_or(0)))
     }
 }
@@ -76,8 +77,7 @@ impl Tx {
     /// Keeps others from writing to the directory until the end of the transaction. [`CatalogError::NotFound`] when there is
     /// no such site.
     pub async fn lock_directory(&mut self, site: &SiteId) -> Result<(), CatalogError> {
-        let query =
-            sqlx::query("UPDATE sites SET directory_version = directory_version + 1 WHERE site = $1");
+        let query = sqlx::query("UPDATE sites SET directory_version = directory_version + 1 WHERE site = $1");
         match sql::run(self.conn(), query.bind(sql::text(site))).await? {
             0 => Err(CatalogError::NotFound { resource: Resource::Site, key: site.to_string() }),
             _ => Ok(()),
@@ -100,7 +100,9 @@ impl Tx {
         .bind(count);
         match sql::one(self.conn(), query).await? {
             Some(Number(first)) => Ok(first),
-            None if self.get_site(site).await?.is_some() => Err(CatalogError::Unstorable { column: "next_id" }),
+            None if self.get_site(site).await?.is_some() => {
+                Err(CatalogError::Unstorable { column: "next_id" })
+            }
             None => Err(CatalogError::NotFound { resource: Resource::Site, key: site.to_string() }),
         }
     }

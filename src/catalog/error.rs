@@ -204,11 +204,9 @@ impl CatalogError {
                 Resource::Course => Reason::CourseExists,
                 Resource::Revision => Reason::RevisionConflict,
                 Resource::Request => Reason::RequestIdReused,
-                Resource::Archive
-                | Resource::Upload
-                | Resource::Job
-                | Resource::Account
-                | Resource::Role => Reason::Internal,
+                Resource::Archive | Resource::Upload | Resource::Job | Resource::Account | Resource::Role => {
+                    Reason::Internal
+                }
             },
             Self::LostRace { resource, .. } => match resource {
                 Resource::Course | Resource::Revision => Reason::RevisionConflict,

@@ -137,7 +137,10 @@ mod tests {
     fn existing(people: &[Person]) -> Existing {
         Existing {
             by_id: people.iter().map(|person| (person.id, person.clone())).collect(),
-            holders: people.iter().map(|person| ((person.username.clone(), person.host), person.id)).collect(),
+            holders: people
+                .iter()
+                .map(|person| ((person.username.clone(), person.host), person.id))
+                .collect(),
         }
     }
 

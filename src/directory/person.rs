@@ -190,8 +190,7 @@ mod tests {
     #[test]
     fn only_what_is_empty_is_filled() {
         let known = Person { email: "ann@x.org".into(), ..ann() };
-        let told =
-            Person { email: "other@x.org".into(), id_number: "7".into(), first_access: 9, ..ann() };
+        let told = Person { email: "other@x.org".into(), id_number: "7".into(), first_access: 9, ..ann() };
         let filled = known.filled(&told);
         let expected = Person { id_number: "7".into(), first_access: 9, ..known.clone() };
         assert_eq!(filled.as_ref(), Some(&expected));

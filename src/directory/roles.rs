@@ -40,8 +40,11 @@ impl SiteRole {
             return unfit("short_name", "is required".to_owned());
         }
         // The platform's own columns.
-        let fields =
-            [("short_name", &self.short_name, 100), ("archetype", &self.archetype, 30), ("name", &self.name, 255)];
+        let fields = [
+            ("short_name", &self.short_name, 100),
+            ("archetype", &self.archetype, 30),
+            ("name", &self.name, 255),
+        ];
         for (field, text, most) in fields {
             if text.chars().count() > most {
                 return unfit(field, format!("must have at most {most} characters"));

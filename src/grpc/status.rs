@@ -52,7 +52,9 @@ pub fn code(reason: Reason) -> Code {
         | JobNotRetryable
         | UploadNotOpen
         | ContainerUnsuitable => Code::FailedPrecondition,
-        CourseBusy | EtagMismatch | RevisionConflict | DirectoryConflict | UploadBusy | JobLeaseLost => Code::Aborted,
+        CourseBusy | EtagMismatch | RevisionConflict | DirectoryConflict | UploadBusy | JobLeaseLost => {
+            Code::Aborted
+        }
         JobCancelled => Code::Cancelled,
         JobAttemptsExhausted | Internal => Code::Internal,
         UploadOffsetMismatch | OffsetOutOfRange => Code::OutOfRange,
