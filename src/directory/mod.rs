@@ -3,11 +3,13 @@
 //! Pure. [`Person`] is an account as the directory keeps it; [`plan_import`] decides what an import changes; [`Platform`]
 //! tells one platform from another. Names and addresses of people are values here and never part of an error's text.
 
+mod documents;
 mod import;
 mod person;
 mod platform;
 mod roles;
 
+pub use documents::{MOST_PEOPLE, People, course_id_number_of, roles_of, users_of};
 pub use import::{Existing, Fate, Refusal, plan_import};
 pub use person::{FIRST_NEW_ID, HIGHEST_ID, OWN_HOST, Person, Unfit};
 pub use platform::{Meeting, Platform};

@@ -49,6 +49,17 @@ impl SiteChange {
     }
 }
 
+/// The event of a site that is so from then on.
+pub(super) fn updated(row: &SiteRow) -> Event {
+    Event::SiteUpdated {
+        site: row.site.clone(),
+        display_name: row.display_name.clone(),
+        language: row.language.clone(),
+        time_zone: row.time_zone.clone(),
+        platform: row.platform.clone(),
+    }
+}
+
 /// Most characters of a site's name for people.
 const DISPLAY_NAME: usize = 200;
 
@@ -84,6 +95,7 @@ impl Engine {
             display_name: row.display_name.clone(),
             language: row.language.clone(),
             time_zone: row.time_zone.clone(),
+            platform: row.platform.clone(),
         };
         let mut tx = self.catalog.begin().await?;
         tx.insert_site(&row).await?;
@@ -109,12 +121,7 @@ impl Engine {
         let present =
             present.ok_or_else(|| Error::not_found(Reason::SiteNotFound, &format!("sites/{site}")))?;
         let row = change.applied(present)?;
-        let event = Event::SiteUpdated {
-            site: row.site.clone(),
-            display_name: row.display_name.clone(),
-            language: row.language.clone(),
-            time_zone: row.time_zone.clone(),
-        };
+        let event = updated(&row);
         tx.update_site(&row).await?;
         self.put_down(&mut tx, site, call, event).await?;
         call.record(&mut tx, &format!("sites/{site}"), self).await?;

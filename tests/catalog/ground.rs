@@ -96,6 +96,7 @@ impl Ground {
             full_name: "Rich course".into(),
             short_name: "RICH".into(),
             moodle_course_id: 7,
+            id_number: String::new(),
             live_revision: None,
             create_time: self.now(),
             update_time: self.now(),

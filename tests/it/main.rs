@@ -17,6 +17,7 @@ mod compare;
 mod copies;
 mod crash;
 mod decisions;
+mod directory;
 mod errors;
 mod faults;
 mod idempotency;
