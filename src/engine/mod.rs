@@ -34,6 +34,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,7 @@ pub use shares::{NewShare, Until};
 pub use sites::SiteChange;
 pub use sweep::Swept;
 pub use uploads::{Finished, UploadStream};
+pub use users::{Imported, MOST_ROWS, RefusedRow, WhyRefused};
 
 /// Comparisons at once in this process; others wait.
 const COMPARISONS: usize = 4;

@@ -488,6 +488,8 @@ pub fn site(row: &SiteRow) -> proto::Site {
         display_name: row.display_name.clone(),
         language: row.language.clone(),
         time_zone: row.time_zone.clone(),
+        identifier_hash: row.platform.identifier_hash.clone(),
+        wwwroot: row.platform.wwwroot.clone(),
         create_time: Some(time(row.create_time)),
     }
 }
