@@ -7,6 +7,7 @@ use super::{Catalog, Tx};
 use crate::clock::Timestamp;
 use crate::course::TreeRef;
 use crate::ids::{ArchiveId, CourseId, JobId, SiteId, StorageName};
+use crate::restore::users::folded;
 
 /// A course space.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,26 @@ pub struct RevisionRow {
     /// When it was made.
     pub create_time: Timestamp,
 }
+
+/// Which courses of a site are wanted. Texts are contained, whatever the case of letters; empty ones ask for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CourseQuery {
+    /// Only those that have this in full name, short name or id number.
+    pub any: String,
+    /// Only those that have this in their full name.
+    pub full_name: String,
+    /// Only those that have this in their short name.
+    pub short_name: String,
+    /// Only those that have this in their id number.
+    pub id_number: String,
+    /// Deleted ones too.
+    pub show_deleted: bool,
+    /// Only those of later ids.
+    pub after: Option<CourseId>,
+}
+
+/// The columns that are searched.
+const KEYS: [&str; 3] = ["full_name_key", "short_name_key", "id_number_key"];
 
 macro_rules! course_columns {
     () => {
@@ -149,29 +170,45 @@ impl Catalog {
         sql::one(&mut *self.read().await?, get_course(site, course)).await
     }
 
-    /// At most `limit` courses of a site by id, those after `after`.
+    /// At most `limit` courses of a site, by id.
     pub async fn list_courses(
         &self,
         site: &SiteId,
-        after: Option<&CourseId>,
+        query: &CourseQuery,
         limit: u32,
-        show_deleted: bool,
     ) -> Result<Vec<CourseRow>, CatalogError> {
-        let query = sqlx::query(concat!(
+        let mut statement = String::from(concat!(
             "SELECT ",
             course_columns!(),
-            "
-             FROM courses
-             WHERE site = $1 AND course > $2 AND ($3 = 1 OR delete_ms IS NULL)
-             ORDER BY course
-             LIMIT $4"
-        ))
-        .bind(sql::text(site))
-        // the empty text stands before every id
-        .bind(after.map(CourseId::as_str).unwrap_or_default().to_owned())
-        .bind(i64::from(show_deleted))
-        .bind(i64::from(limit));
-        sql::all(&mut *self.read().await?, query).await
+            " FROM courses WHERE site = $1 AND course > $2"
+        ));
+        if !query.show_deleted {
+            statement.push_str(" AND delete_ms IS NULL");
+        }
+        let mut texts = Vec::new();
+        for (columns, text) in [
+            (&KEYS[..], &query.any),
+            (&KEYS[..1], &query.full_name),
+            (&KEYS[1..2], &query.short_name),
+            (&KEYS[2..], &query.id_number),
+        ] {
+            if text.is_empty() {
+                continue;
+            }
+            texts.push(folded(text));
+            let n = texts.len() + 3;
+            // LIKE minds the case of letters on one of the databases only, and has wildcards.
+            let each = columns.iter().map(|column| format!("REPLACE({column}, ${n}, '') <> {column}"));
+            statement.push_str(&format!(" AND ({})", each.collect::<Vec<_>>().join(" OR ")));
+        }
+        statement.push_str(" ORDER BY course LIMIT $3");
+        let bound = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(sql::text(site))
+            // the empty text stands before every id
+            .bind(query.after.as_ref().map(CourseId::as_str).unwrap_or_default().to_owned())
+            .bind(i64::from(limit));
+        let bound = texts.into_iter().fold(bound, |bound, text| bound.bind(text));
+        sql::all(&mut *self.read().await?, bound).await
     }
 
     /// The site's live courses whose full or short name begins as the given one does, by so many characters.
@@ -255,8 +292,8 @@ impl Tx {
     pub async fn insert_course(&mut self, row: &CourseRow) -> Result<(), CatalogError> {
         let query = sqlx::query(
             "INSERT INTO courses (site, course, full_name, short_name, moodle_course_id, live_revision, create_ms,
-                 update_ms, delete_ms, version, id_number)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                 update_ms, delete_ms, version, id_number, full_name_key, short_name_key, id_number_key)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
              ON CONFLICT DO NOTHING",
         )
         .bind(sql::text(&row.site))
@@ -269,7 +306,10 @@ impl Tx {
         .bind(row.update_time.millis())
         .bind(sql::opt_millis(row.delete_time))
         .bind(row.version)
-        .bind(row.id_number.clone());
+        .bind(row.id_number.clone())
+        .bind(folded(&row.full_name))
+        .bind(folded(&row.short_name))
+        .bind(folded(&row.id_number));
         match sql::run(self.conn(), query).await? {
             0 => Err(CatalogError::Conflict { resource: Resource::Course, key: key(&row.site, &row.course) }),
             _ => Ok(()),
@@ -317,7 +357,8 @@ impl Tx {
         let query = sqlx::query(concat!(
             "UPDATE courses
              SET live_revision = $4, full_name = $5, short_name = $6, moodle_course_id = $7, update_ms = $8,
-                 delete_ms = $9, id_number = $10, version = version + 1
+                 delete_ms = $9, id_number = $10, full_name_key = $11, short_name_key = $12, id_number_key = $13,
+                 version = version + 1
              -- the guard: a push must never bury a restore that it has not seen
              WHERE site = $1 AND course = $2 AND COALESCE(live_revision, 0) = $3
              RETURNING ",
@@ -333,7 +374,10 @@ impl Tx {
         .bind(row.moodle_course_id)
         .bind(row.update_time.millis())
         .bind(sql::opt_millis(row.delete_time))
-        .bind(row.id_number.clone());
+        .bind(row.id_number.clone())
+        .bind(folded(&row.full_name))
+        .bind(folded(&row.short_name))
+        .bind(folded(&row.id_number));
         match sql::one(self.conn(), query).await? {
             Some(row) => Ok(row),
             None => Err(self.why_no_course(&row.site, &row.course).await?),

@@ -48,7 +48,7 @@ pub use archive_list::{ArchivePosition, ArchiveQuery};
 pub use archives::{ArchiveRow, HoldRow};
 pub use claims::{ClaimedJob, HeartbeatAnswer};
 pub use contents::{ContentRow, Location, PackRow, StorageUseRow};
-pub use courses::{CourseRow, RevisionRow};
+pub use courses::{CourseQuery, CourseRow, RevisionRow};
 pub use dialect::Dialect;
 pub use directory::RoleRow;
 pub use error::{CatalogError, Resource};

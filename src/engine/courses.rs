@@ -5,9 +5,9 @@ use super::directory::{Telling, Told, met};
 use super::error::Error;
 use super::{Call, Engine, Place};
 use crate::archive::Container;
-use crate::catalog::{ArchiveType, CourseRow, RevisionOrigin, RevisionRow, Tx};
+use crate::catalog::{ArchiveType, CourseQuery, CourseRow, RevisionOrigin, RevisionRow, Tx};
 use crate::directory;
-use crate::ids::{ArchiveName, CourseId, CourseName, JobId, RevisionName, SiteId};
+use crate::ids::{ArchiveName, CourseName, JobId, RevisionName, SiteId};
 use crate::moodle::Manifest;
 use crate::reason::Reason;
 use crate::vault::WrittenPack;
@@ -54,12 +54,11 @@ impl Engine {
     pub async fn list_courses(
         &self,
         site: &SiteId,
-        after: Option<&CourseId>,
+        query: &CourseQuery,
         limit: u32,
-        show_deleted: bool,
     ) -> Result<Vec<CourseRow>, Error> {
         self.site(site).await?;
-        Ok(self.catalog.list_courses(site, after, limit, show_deleted).await?)
+        Ok(self.catalog.list_courses(site, query, limit).await?)
     }
 
     /// One revision.

@@ -353,6 +353,7 @@ pub fn course(row: &CourseRow) -> proto::Course {
         full_name: row.full_name.clone(),
         short_name: row.short_name.clone(),
         moodle_course_id: row.moodle_course_id,
+        id_number: row.id_number.clone(),
         create_time: Some(time(row.create_time)),
         update_time: Some(time(row.update_time)),
         delete_time: row.delete_time.map(time),

@@ -10,7 +10,7 @@ use tonic::{Request, Status, Streaming};
 use super::convert::{self, name};
 use super::intake::{IDLE, within};
 use super::paging::Page;
-use super::{auth, call, call_of};
+use super::{auth, call, call_of, searched};
 use crate::catalog::{AccountQuery, AccountRow, RoleRow};
 use crate::directory::{OWN_HOST, Person, SiteRole, Source};
 use crate::engine::{Engine, Error, Imported, MOST_ROWS, WhyRefused};
@@ -144,6 +144,12 @@ pub async fn get_user(engine: &Engine, request: Request<GetUserRequest>) -> Resu
     Ok(GetUserResponse { user: Some(user(&engine.get_user(&name).await?)) })
 }
 
+/// A text that is looked for; none for nothing.
+fn wanted(field: &str, text: String) -> Result<Option<String>, Error> {
+    let text = searched(field, text)?;
+    Ok((!text.is_empty()).then_some(text))
+}
+
 pub async fn list_users(
     engine: &Engine,
     request: Request<ListUsersRequest>,
@@ -173,14 +179,6 @@ pub async fn list_users(
     let rows = engine.list_users(&site, &query, page.fetch()).await?;
     let (users, next_page_token) = page.fill(&rows, |row| row.person.id.to_string(), user);
     Ok(ListUsersResponse { users, next_page_token })
-}
-
-/// A text that is looked for; none for nothing.
-pub fn wanted(field: &str, text: String) -> Result<Option<String>, Error> {
-    if text.contains('\0') || text.chars().count() > 255 {
-        return Err(Error::field(field, "must have at most 255 characters, and no NUL"));
-    }
-    Ok((!text.is_empty()).then_some(text))
 }
 
 pub async fn delete_users(

@@ -80,6 +80,15 @@ fn call(
     call_of(principal, method, request_id, Digest::of(&request.encode_to_vec()))
 }
 
+/// A text in a request that is looked for.
+fn searched(field: &str, text: String) -> Result<String, Error> {
+    const MOST: usize = 255;
+    if text.contains('\0') || text.chars().count() > MOST {
+        return Err(Error::field(field, format!("must have at most {MOST} characters, and no NUL")));
+    }
+    Ok(text)
+}
+
 /// As [`call`], of a request that has this digest.
 fn call_of(
     principal: Principal,

@@ -39,7 +39,7 @@ macro_rules! on_both {
 
 on_both! {
     resources:
-        sites_are_made_once, courses_page_by_id, live_revision_is_guarded, sites_are_changed,
+        sites_are_made_once, courses_page_by_id, courses_are_found_by_what_they_are_called, live_revision_is_guarded, sites_are_changed,
         archives_are_deleted_and_undeleted_by_version, form_digests_never_change, requests_are_remembered_once,
         outbox_keeps_order_until_flushed, nothing_is_true_before_commit;
     archives:

@@ -53,3 +53,9 @@ CREATE UNIQUE INDEX roles_by_short_name ON roles (site, short_name);
 
 -- The institution's own number of a course, as its live state tells it.
 ALTER TABLE courses ADD COLUMN id_number TEXT NOT NULL DEFAULT '';
+-- Names and number without the case of letters, for searching. What was there before is searched letter by letter until its next
+-- revision, as far as its letters are not those of ASCII.
+ALTER TABLE courses ADD COLUMN full_name_key TEXT NOT NULL DEFAULT '';
+ALTER TABLE courses ADD COLUMN short_name_key TEXT NOT NULL DEFAULT '';
+ALTER TABLE courses ADD COLUMN id_number_key TEXT NOT NULL DEFAULT '';
+UPDATE courses SET full_name_key = UPPER(full_name), short_name_key = UPPER(short_name);
