@@ -4,13 +4,19 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use coursevault::catalog::AccountQuery;
-use coursevault::directory::Source;
+use coursevault::directory::{FIRST_NEW_ID, Person, Platform, Source};
+use coursevault::engine::Call;
+use coursevault::principal::Principal;
 use coursevault::proto::*;
+use coursevault::reason::Reason;
 use coursevault::restore::users::{ArchiveUser, Keys};
-use tonic::{Code, Status};
+use coursevault::vault::fault::{Fault, Operation};
+use coursevault::vault::journal::Event;
+use tonic::Code;
 
 use crate::app::TestApp;
-use crate::client::{MAIN, fixture, fresh_id};
+use crate::client::{MAIN, fixture};
+use crate::errors::{Detail, refused_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn published_courses_make_people_known() -> Result<()> {
@@ -56,158 +62,154 @@ async fn published(app: TestApp) -> Result<()> {
     Ok(())
 }
 
-/// A row of an import.
-fn user(id: i64, name: &str) -> User {
-    User { user_id: id, user_name: name.into(), ..Default::default() }
-}
-
-/// Messages of an import, some rows in each.
-fn import(header: ImportUsersHeader, users: &[User]) -> Vec<ImportUsersRequest> {
-    use import_users_request::Part;
-    let rows = users.chunks(3).map(|users| Part::Rows(ImportUsersRows { users: users.to_vec() }));
-    std::iter::once(Part::Header(header))
-        .chain(rows)
-        .map(|part| ImportUsersRequest { part: Some(part) })
-        .collect()
-}
-
-fn header(request_id: &str, validate_only: bool) -> ImportUsersHeader {
-    ImportUsersHeader { parent: MAIN.into(), validate_only, request_id: request_id.into() }
-}
-
-async fn send(app: &TestApp, messages: Vec<ImportUsersRequest>) -> Result<ImportUsersResponse, Status> {
-    Ok(app.admin().import_users(futures::stream::iter(messages)).await?.into_inner())
-}
-
-async fn listed(app: &TestApp, mut request: ListUsersRequest) -> Result<Vec<User>, Status> {
-    request.parent = MAIN.into();
-    request.page_size = 2;
-    let mut users = Vec::new();
-    loop {
-        let page = app.admin().list_users(request.clone()).await?.into_inner();
-        users.extend(page.users);
-        if page.next_page_token.is_empty() {
-            return Ok(users);
-        }
-        request.page_token = page.next_page_token;
-    }
-}
-
-fn ids(users: &[User]) -> Vec<i64> {
-    users.iter().map(|user| user.user_id).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn users_are_imported_on_sqlite() -> Result<()> {
-    users_are_imported(TestApp::start().await?).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn users_are_imported_on_postgres() -> Result<()> {
-    users_are_imported(TestApp::on_postgres().await?).await
-}
-
-async fn users_are_imported(app: TestApp) -> Result<()> {
-    let zoe = User {
-        email: "Zoe@Example.org".into(),
-        id_number: "N1".into(),
-        first_name: "Zoé".into(),
-        first_access_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
-        auth: "cas".into(),
-        ..user(1, "zoe")
+async fn a_site_stands_for_one_platform() -> Result<()> {
+    let app = TestApp::start().await?;
+    let archive = app.upload(&fixture("rich101-full-zip.mbz")?).await?.name;
+    let site = |hash: &str, wwwroot: &str, paths: &[&str]| UpdateSiteRequest {
+        site: Some(Site {
+            name: MAIN.into(),
+            identifier_hash: hash.into(),
+            wwwroot: wwwroot.into(),
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() }),
+        ..Default::default()
     };
-    let rows = [
-        zoe.clone(),
-        user(2, "ann"),
-        User { deleted: true, ..user(3, "bob") },
-        user(4, "same"),
-        user(5, "same"),
-        user(6, "twice"),
-        user(6, "other"),
-        user(7, ""),
-        user(1_000_000_000_000, "made"),
-        User { host_id: 4, ..user(8, "ann") },
-    ];
-    let dry = send(&app, import(header("", true), &rows)).await?;
-    assert!(listed(&app, ListUsersRequest { show_deleted: true, ..Default::default() }).await?.is_empty());
-    let id = fresh_id();
-    let (one, two) = tokio::join!(
-        send(&app, import(header(&id, false), &rows)),
-        send(&app, import(header(&id, false), &rows))
-    );
-    let (first, second, third) = (one?, two?, send(&app, import(header(&id, false), &rows)).await?);
-    assert!(first == dry && first == second && second == third, "{first:?} {second:?} {third:?}");
-    let counts = |told: &ImportUsersResponse| {
-        [told.created_count, told.updated_count, told.unchanged_count, told.refused_count]
-    };
-    assert_eq!(counts(&first), [4, 0, 0, 6]);
-    use refused_user::Reason;
-    let refused: Vec<_> =
-        first.refused.iter().map(|row| (row.row, row.user_id, row.reason(), row.other_user_id)).collect();
-    let expected = [
-        (4, 4, Reason::RepeatedName, 5),
-        (5, 5, Reason::RepeatedName, 4),
-        (6, 6, Reason::RepeatedId, 0),
-        (7, 6, Reason::RepeatedId, 0),
-        (8, 7, Reason::FieldInvalid, 0),
-        (9, 1_000_000_000_000, Reason::ReservedId, 0),
-    ];
-    assert_eq!(refused, expected);
-    assert_eq!(first.refused[4].field, "user_name");
-    crate::errors::refused(
-        send(&app, import(header(&id, false), &rows[1..])).await,
-        Code::InvalidArgument,
-        "REQUEST_ID_REUSED",
-    )?;
-
-    // The same again, with a change, a name that changes hands and one that is taken.
-    let again = [
-        User { email: "new@example.org".into(), ..zoe.clone() },
-        user(2, "bob"),
-        User { deleted: true, ..user(3, "ann") },
-        User { host_id: 4, ..user(8, "ann") },
-        User { host_id: 4, ..user(9, "ann") },
-        user(10, "zoe"),
-    ];
-    let told = send(&app, import(header("", false), &again[..5])).await?;
-    assert_eq!((counts(&told), told.refused[0].reason()), ([0, 3, 0, 2], Reason::RepeatedName));
-    let told = send(&app, import(header("", false), &again[4..])).await?;
-    let taken: Vec<_> = told.refused.iter().map(|row| (row.reason(), row.other_user_id)).collect();
-    assert_eq!(taken, [(Reason::NameTaken, 8), (Reason::NameTaken, 1)]);
-
-    assert_eq!(ids(&listed(&app, ListUsersRequest::default()).await?), [1, 2, 8]);
-    let everybody = ListUsersRequest { show_deleted: true, ..Default::default() };
-    assert_eq!(ids(&listed(&app, everybody).await?), [1, 2, 3, 8]);
-    for (request, expected) in [
-        (ListUsersRequest { user_name: "ann".into(), ..Default::default() }, vec![8]),
-        (ListUsersRequest { email: "NEW@example.ORG".into(), ..Default::default() }, vec![1]),
-        (ListUsersRequest { id_number: "N1".into(), ..Default::default() }, vec![1]),
-        (ListUsersRequest { source: user::Source::Published.into(), ..Default::default() }, vec![]),
+    for (hash, wwwroot, field) in [
+        ("67E925a0477f4e2832fa7ddd1949959e", "", "site.identifier_hash"),
+        ("67e9", "", "site.identifier_hash"),
+        ("", "moodle.example.org", "site.wwwroot"),
+        ("", "https://moodle.example.org/", "site.wwwroot"),
     ] {
-        assert_eq!(ids(&listed(&app, request.clone()).await?), expected, "{request:?}");
+        let told = app.admin().update_site(site(hash, wwwroot, &["identifier_hash", "wwwroot"])).await;
+        refused_with(told, Code::InvalidArgument, "FIELD_INVALID", &Detail::Field(field))?;
     }
-    let name = format!("{MAIN}/users/1");
-    let got = app.admin().get_user(GetUserRequest { name: name.clone() }).await?.into_inner().user;
-    let got = got.unwrap_or_default();
-    let expected = User {
-        name: name.clone(),
-        host_id: 1,
-        email: "new@example.org".into(),
-        source: user::Source::Imported.into(),
-        create_time: got.create_time,
-        update_time: got.update_time,
-        ..zoe
-    };
-    assert!(got == expected && got.create_time != got.update_time, "{got:?}");
+    let other = "0123456789abcdef0123456789abcdef";
+    let told = app.admin().update_site(site(other, "", &["identifier_hash"])).await?.into_inner().site;
+    assert_eq!(told.map(|site| (site.identifier_hash, site.wwwroot)), Some((other.into(), String::new())));
+    let told = app.publish("sites/main/courses/c", &archive, "").await;
+    let info = refused_with(
+        told,
+        Code::FailedPrecondition,
+        "PLATFORM_MISMATCH",
+        &Detail::Metadata("archiveWwwroot", "http://localhost:8044"),
+    )?;
+    assert_eq!(info.metadata.get("identifierHash").map(String::as_str), Some(other));
+    let nothing = app.courses().get_course(GetCourseRequest { name: "sites/main/courses/c".into() }).await;
+    refused_with(nothing, Code::NotFound, "COURSE_NOT_FOUND", &Detail::None)?;
+    // Restores take archives of any platform; their people do not join.
+    let job = app.restore(&archive, "restored").await?;
+    app.result_of(&job).await?;
+    let (main, catalog) = ("main".parse()?, app.engine.catalog());
+    assert_eq!(catalog.count_accounts(&main).await?, 0);
+    // Only the address is known: the hash is told with the first archive of it.
+    let both = ["identifier_hash", "wwwroot"];
+    app.admin().update_site(site("", "http://localhost:8044", &both)).await?;
+    app.publish("sites/main/courses/c", &archive, "").await?;
+    let known = app.admin().get_site(GetSiteRequest { name: MAIN.into() }).await?.into_inner().site;
+    assert_eq!(known.map(|site| site.identifier_hash).as_deref(), Some("67e925a0477f4e2832fa7ddd1949959e"));
+    assert!(catalog.count_accounts(&main).await? > 10);
+    Ok(())
+}
 
-    let names = vec![name.clone(), format!("{MAIN}/users/99")];
-    let id = fresh_id();
-    for _ in 0..2 {
-        let request =
-            DeleteUsersRequest { parent: MAIN.into(), names: names.clone(), request_id: id.clone() };
-        assert_eq!(app.admin().delete_users(request).await?.into_inner().deleted_count, 1);
+#[tokio::test(flavor = "multi_thread")]
+async fn new_ids_are_in_the_journal_before_they_are_given_out() -> Result<()> {
+    let app = TestApp::start().await?;
+    let (main, call) = ("main".parse()?, Call::by(Principal::local()));
+    let first = app.engine.reserve_ids(&call, &main, 10).await?;
+    assert_eq!(first, FIRST_NEW_ID..FIRST_NEW_ID + 10);
+    app.faults().fail_from(Operation::Put, 1, Fault::Unavailable);
+    let refused =
+        app.engine.reserve_ids(&call, &main, 5).await.map_err(|error| (error.reason, error.retryable));
+    assert_eq!(refused, Err((Reason::StorageUnavailable, true)));
+    app.faults().clear();
+    // What may have come out is not given again.
+    assert_eq!(app.engine.reserve_ids(&call, &main, 2).await?, FIRST_NEW_ID + 15..FIRST_NEW_ID + 17);
+    let reserved: Vec<i64> = journal(&app)
+        .await?
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::IdsReserved { below, .. } => Some(below),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reserved, [FIRST_NEW_ID + 10, FIRST_NEW_ID + 15, FIRST_NEW_ID + 17]);
+    Ok(())
+}
+
+/// All events in the journal of the main site, in their order.
+async fn journal(app: &TestApp) -> Result<Vec<Event>> {
+    let (main, storage) = ("main".parse()?, "primary".parse()?);
+    let storage = app.engine.vault().storage(&storage)?;
+    let mut events = Vec::new();
+    for segment in storage.list_journal(&main).await? {
+        events.extend(storage.read_journal(&main, &segment).await?.into_iter().map(|event| event.event));
     }
-    let gone = app.admin().get_user(GetUserRequest { name }).await;
-    crate::errors::refused_with(gone, Code::NotFound, "USER_NOT_FOUND", &crate::errors::Detail::None)?;
+    Ok(events)
+}
+
+/// What the journal tells of the directory is the directory.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_directory_can_be_made_again_from_the_journal() -> Result<()> {
+    let app = TestApp::start().await?;
+    let archive = app.upload(&fixture("rich101-full-zip.mbz")?).await?;
+    app.publish("sites/main/courses/c", &archive.name, "").await?;
+    let call = Call::by(Principal::local());
+    let main = "main".parse()?;
+    let person = |id: i64, name: &str| Person { id, username: name.into(), host: 1, ..Person::default() };
+    let mut rows: Vec<Person> = (1001..=1500).map(|id| person(id, &format!("user{id}"))).collect();
+    app.engine.import_users(&call, &main, &rows, false).await?;
+    rows.iter_mut().for_each(|row| row.username = format!("user{}", 2501 - row.id));
+    let swapped = app.engine.import_users(&call, &main, &rows, false).await?;
+    assert_eq!((swapped.updated, swapped.refused), (500, 0));
+    app.engine.delete_users(&call, &main, &[1001, 3, 9999]).await?;
+    let (mut accounts, mut roles, mut platform) = (BTreeMap::new(), Vec::new(), Platform::default());
+    for event in journal(&app).await? {
+        match event {
+            Event::AccountsWritten { source, accounts: written, .. } => {
+                accounts.extend(written.into_iter().map(|person| (person.id, (source, person))));
+            }
+            Event::AccountsForgotten { accounts: ids, .. } => ids.iter().for_each(|id| {
+                accounts.remove(id);
+            }),
+            Event::RolesWritten { roles: written, .. } => roles = written,
+            Event::SiteUpdated { platform: told, .. } => platform = told,
+            _ => {}
+        }
+    }
+    let catalog = app.engine.catalog();
+    let query = AccountQuery { show_deleted: true, ..Default::default() };
+    let rows = catalog.list_accounts(&main, &query, 10_000).await?;
+    assert!(rows.len() > 500);
+    assert!(rows.iter().map(|row| (row.source, row.person.clone())).eq(accounts.into_values()));
+    assert!(catalog.list_roles(&main).await?.into_iter().map(|row| row.role).eq(roles));
+    assert_eq!(catalog.get_site(&main).await?.map(|site| site.platform), Some(platform));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn courses_are_found_by_what_they_are_called() -> Result<()> {
+    let app = TestApp::start().await?;
+    for (course, file) in [("rich", "rich101-full-zip.mbz"), ("small", "gen_xs-nu.mbz")] {
+        let archive = app.upload(&fixture(file)?).await?;
+        app.publish(&format!("{MAIN}/courses/{course}"), &archive.name, "").await?;
+    }
+    let list = || ListCoursesRequest { parent: MAIN.into(), ..Default::default() };
+    for (request, expected) in [
+        (list(), 2),
+        (ListCoursesRequest { search: "œUVRE".into(), ..list() }, 1),
+        (ListCoursesRequest { full_name: "rich101".into(), ..list() }, 1),
+        (ListCoursesRequest { short_name: "rich101".into(), ..list() }, 1),
+        (ListCoursesRequest { id_number: "id_rich".into(), ..list() }, 1),
+        (ListCoursesRequest { id_number: "id_rich".into(), search: "nothing".into(), ..list() }, 0),
+    ] {
+        let found = app.courses().list_courses(request.clone()).await?.into_inner().courses;
+        assert_eq!(found.len(), expected, "{request:?}");
+        assert!(found.len() != 1 || found[0].id_number == "ID_RICH101");
+    }
+    let long = ListCoursesRequest { search: "x".repeat(256), ..list() };
+    let told = app.courses().list_courses(long).await;
+    refused_with(told, Code::InvalidArgument, "FIELD_INVALID", &Detail::Field("search"))?;
     Ok(())
 }

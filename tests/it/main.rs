@@ -28,3 +28,4 @@ mod refused_uploads;
 mod settings;
 mod surface;
 mod transfer;
+mod users;
