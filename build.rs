@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "archive",
             "backup",
             "course",
+            "directory",
             "job",
             "restore",
             "restore_settings",

@@ -243,6 +243,36 @@ impl FromStr for RevisionName {
     }
 }
 
+/// Name of an account of a site. Accounts are numbered by their platform.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserName {
+    /// The site.
+    pub site: SiteId,
+    /// The account's id.
+    pub user: i64,
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sites/{}/users/{}", self.site, self.user)
+    }
+}
+
+impl FromStr for UserName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let invalid = || InvalidName::new(text, "sites/{site}/users/{user_id}");
+        let (site, number) = text.split_once("/users/").ok_or_else(invalid)?;
+        let user: i64 = number.parse().map_err(|_| invalid())?;
+        if user < 1 || user.to_string() != number {
+            return Err(invalid());
+        }
+        let SiteName(site) = site.parse().map_err(|_| invalid())?;
+        Ok(Self { site, user })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +295,11 @@ mod tests {
             [name.to_uppercase(), format!("{name}/"), format!("/{name}"), "sites/main/archives/x".into()]
         {
             assert!(bad.parse::<ArchiveName>().is_err(), "{bad}");
+        }
+        let user = "sites/main/users/12";
+        assert_eq!(user.parse::<UserName>().map(|n| n.to_string()).as_deref(), Ok(user));
+        for bad in ["sites/main/users/0", "sites/main/users/+1", "main/users/1", "sites/main/users/x"] {
+            assert!(bad.parse::<UserName>().is_err(), "{bad}");
         }
         let revision = "sites/main/courses/c/revisions/12";
         assert_eq!(revision.parse::<RevisionName>().map(|n| n.to_string()).as_deref(), Ok(revision));

@@ -7,7 +7,7 @@
 //!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`renumber`] (new ids, and every reference follows),
 //!   [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`],
 //!   [`access`] (who may do what with an archive), [`filter`] (what callers ask lists for), [`retention`] (how long archives are kept),
-//!   [`schedule`] (when the service does things by itself)
+//!   [`schedule`] (when the service does things by itself), [`directory`] (who is known on a site)
 //! - adapters, strangers to each other: [`catalog`] (SQL), [`vault`] (object storage)
 //! - [`engine`]: use cases, the only place where domain meets adapters
 //! - drivers: [`grpc`], [`worker`], [`cli`]; [`app`] puts everything together
@@ -26,6 +26,7 @@ pub mod config;
 pub mod course;
 pub mod derive;
 pub mod digest;
+pub mod directory;
 pub mod engine;
 pub mod filter;
 pub mod format;

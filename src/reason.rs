@@ -51,6 +51,8 @@ reasons! {
     UploadNotFound = "UPLOAD_NOT_FOUND",
     /// No such job.
     JobNotFound = "JOB_NOT_FOUND",
+    /// No such account in the site's directory.
+    UserNotFound = "USER_NOT_FOUND",
     /// The site exists already.
     SiteExists = "SITE_EXISTS",
     /// The course exists already.
@@ -94,6 +96,10 @@ reasons! {
     RestoreSuperseded = "RESTORE_SUPERSEDED",
     /// The job is no restore that succeeded, or it was undone already.
     RestoreNotUndoable = "RESTORE_NOT_UNDOABLE",
+    /// The archive comes from another platform than the one that the site stands for.
+    PlatformMismatch = "PLATFORM_MISMATCH",
+    /// The directory changed while something was about to be written to it.
+    DirectoryConflict = "DIRECTORY_CONFLICT",
     /// The job has ended.
     JobEnded = "JOB_ENDED",
     /// Only failed and cancelled jobs can run again.
@@ -162,6 +168,8 @@ reasons! {
     LimitManifestBytes = "LIMIT_MANIFEST_BYTES",
     /// XML is nested deeper than it may be.
     LimitXmlDepth = "LIMIT_XML_DEPTH",
+    /// More accounts or roles than one import may have.
+    LimitImportRows = "LIMIT_IMPORT_ROWS",
     /// A chunk is larger than it may be.
     LimitChunkBytes = "LIMIT_CHUNK_BYTES",
     /// The archive cannot be written in this container: a member of 8 GiB does not fit Moodle's tar.

@@ -13,6 +13,7 @@ const DOMAIN: &[&str] = &[
     "compare",
     "course",
     "derive",
+    "directory",
     "filter",
     "format",
     "job",

@@ -7,6 +7,7 @@ use super::{Catalog, Tx};
 use crate::clock::Timestamp;
 use crate::course::TreeRef;
 use crate::ids::{ArchiveId, CourseId, JobId, SiteId, StorageName};
+use crate::restore::users::folded;
 
 /// A course space.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct CourseRow {
     pub short_name: String,
     /// Its id on its platform, as the live state tells it.
     pub moodle_course_id: i64,
+    /// The institution's own number of it, as the live state tells it; may be empty.
+    pub id_number: String,
     /// Number of the live revision.
     pub live_revision: Option<i64>,
     /// When it was made.
@@ -60,6 +63,33 @@ pub struct RevisionRow {
     pub create_time: Timestamp,
 }
 
+/// Which courses of a site are wanted. Texts are contained, whatever the case of letters; empty ones ask for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CourseQuery {
+    /// Only those that have this in full name, short name or id number.
+    pub any: String,
+    /// Only those that have this in their full name.
+    pub full_name: String,
+    /// Only those that have this in their short name.
+    pub short_name: String,
+    /// Only those that have this in their id number.
+    pub id_number: String,
+    /// Deleted ones too.
+    pub show_deleted: bool,
+    /// Only those of later ids.
+    pub after: Option<CourseId>,
+}
+
+/// The columns that are searched.
+const KEYS: [&str; 3] = ["full_name_key", "short_name_key", "id_number_key"];
+
+macro_rules! course_columns {
+    () => {
+        "site, course, full_name, short_name, moodle_course_id, id_number, live_revision, create_ms, update_ms, \
+         delete_ms, version"
+    };
+}
+
 impl Stored for CourseRow {
     const TABLE: &'static str = "courses";
     const KEY: &'static [&'static str] = &["site", "course"];
@@ -71,6 +101,7 @@ impl Stored for CourseRow {
             full_name: cells.text("full_name")?,
             short_name: cells.text("short_name")?,
             moodle_course_id: cells.int("moodle_course_id")?,
+            id_number: cells.text("id_number")?,
             live_revision: cells.opt_int("live_revision")?,
             create_time: cells.time("create_ms")?,
             update_time: cells.time("update_ms")?,
@@ -106,12 +137,13 @@ fn key(site: &SiteId, course: &CourseId) -> String {
 }
 
 fn get_course(site: &SiteId, course: &CourseId) -> sql::Bound {
-    sqlx::query(
-        "SELECT site, course, full_name, short_name, moodle_course_id, live_revision, create_ms, update_ms,
-             delete_ms, version
+    sqlx::query(concat!(
+        "SELECT ",
+        course_columns!(),
+        "
          FROM courses
-         WHERE site = $1 AND course = $2",
-    )
+         WHERE site = $1 AND course = $2"
+    ))
     .bind(sql::text(site))
     .bind(sql::text(course))
 }
@@ -138,28 +170,45 @@ impl Catalog {
         sql::one(&mut *self.read().await?, get_course(site, course)).await
     }
 
-    /// At most `limit` courses of a site by id, those after `after`.
+    /// At most `limit` courses of a site, by id.
     pub async fn list_courses(
         &self,
         site: &SiteId,
-        after: Option<&CourseId>,
+        query: &CourseQuery,
         limit: u32,
-        show_deleted: bool,
     ) -> Result<Vec<CourseRow>, CatalogError> {
-        let query = sqlx::query(
-            "SELECT site, course, full_name, short_name, moodle_course_id, live_revision, create_ms, update_ms,
-                 delete_ms, version
-             FROM courses
-             WHERE site = $1 AND course > $2 AND ($3 = 1 OR delete_ms IS NULL)
-             ORDER BY course
-             LIMIT $4",
-        )
-        .bind(sql::text(site))
-        // the empty text stands before every id
-        .bind(after.map(CourseId::as_str).unwrap_or_default().to_owned())
-        .bind(i64::from(show_deleted))
-        .bind(i64::from(limit));
-        sql::all(&mut *self.read().await?, query).await
+        let mut statement = String::from(concat!(
+            "SELECT ",
+            course_columns!(),
+            " FROM courses WHERE site = $1 AND course > $2"
+        ));
+        if !query.show_deleted {
+            statement.push_str(" AND delete_ms IS NULL");
+        }
+        let mut texts = Vec::new();
+        for (columns, text) in [
+            (&KEYS[..], &query.any),
+            (&KEYS[..1], &query.full_name),
+            (&KEYS[1..2], &query.short_name),
+            (&KEYS[2..], &query.id_number),
+        ] {
+            if text.is_empty() {
+                continue;
+            }
+            texts.push(folded(text));
+            let n = texts.len() + 3;
+            // LIKE minds the case of letters on one of the databases only, and has wildcards.
+            let each = columns.iter().map(|column| format!("REPLACE({column}, ${n}, '') <> {column}"));
+            statement.push_str(&format!(" AND ({})", each.collect::<Vec<_>>().join(" OR ")));
+        }
+        statement.push_str(" ORDER BY course LIMIT $3");
+        let bound = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(sql::text(site))
+            // the empty text stands before every id
+            .bind(query.after.as_ref().map(CourseId::as_str).unwrap_or_default().to_owned())
+            .bind(i64::from(limit));
+        let bound = texts.into_iter().fold(bound, |bound, text| bound.bind(text));
+        sql::all(&mut *self.read().await?, bound).await
     }
 
     /// The site's live courses whose full or short name begins as the given one does, by so many characters.
@@ -172,11 +221,10 @@ impl Catalog {
     ) -> Result<Vec<CourseRow>, CatalogError> {
         let beginning = |name: &str| name.chars().take(characters).collect::<String>();
         let query = sqlx::query(
-            "SELECT site, course, full_name, short_name, moodle_course_id, live_revision, create_ms, update_ms,
-                 delete_ms, version
+            concat!("SELECT ", course_columns!(), "
              FROM courses
              WHERE site = $1 AND delete_ms IS NULL
-                 AND (substr(full_name, 1, CAST($2 AS INTEGER)) = $3 OR substr(short_name, 1, CAST($4 AS INTEGER)) = $5)",
+                 AND (substr(full_name, 1, CAST($2 AS INTEGER)) = $3 OR substr(short_name, 1, CAST($4 AS INTEGER)) = $5)"),
         )
         .bind(sql::text(site))
         .bind(i64::try_from(characters).unwrap_or(i64::MAX))
@@ -244,8 +292,8 @@ impl Tx {
     pub async fn insert_course(&mut self, row: &CourseRow) -> Result<(), CatalogError> {
         let query = sqlx::query(
             "INSERT INTO courses (site, course, full_name, short_name, moodle_course_id, live_revision, create_ms,
-                 update_ms, delete_ms, version)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                 update_ms, delete_ms, version, id_number, full_name_key, short_name_key, id_number_key)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
              ON CONFLICT DO NOTHING",
         )
         .bind(sql::text(&row.site))
@@ -257,7 +305,11 @@ impl Tx {
         .bind(row.create_time.millis())
         .bind(row.update_time.millis())
         .bind(sql::opt_millis(row.delete_time))
-        .bind(row.version);
+        .bind(row.version)
+        .bind(row.id_number.clone())
+        .bind(folded(&row.full_name))
+        .bind(folded(&row.short_name))
+        .bind(folded(&row.id_number));
         match sql::run(self.conn(), query).await? {
             0 => Err(CatalogError::Conflict { resource: Resource::Course, key: key(&row.site, &row.course) }),
             _ => Ok(()),
@@ -302,15 +354,16 @@ impl Tx {
         row: &CourseRow,
         expected: Option<i64>,
     ) -> Result<CourseRow, CatalogError> {
-        let query = sqlx::query(
+        let query = sqlx::query(concat!(
             "UPDATE courses
              SET live_revision = $4, full_name = $5, short_name = $6, moodle_course_id = $7, update_ms = $8,
-                 delete_ms = $9, version = version + 1
+                 delete_ms = $9, id_number = $10, full_name_key = $11, short_name_key = $12, id_number_key = $13,
+                 version = version + 1
              -- the guard: a push must never bury a restore that it has not seen
              WHERE site = $1 AND course = $2 AND COALESCE(live_revision, 0) = $3
-             RETURNING site, course, full_name, short_name, moodle_course_id, live_revision, create_ms, update_ms,
-                 delete_ms, version",
-        )
+             RETURNING ",
+            course_columns!()
+        ))
         .bind(sql::text(&row.site))
         .bind(sql::text(&row.course))
         // revisions count from 1, so 0 stands for none
@@ -320,7 +373,11 @@ impl Tx {
         .bind(row.short_name.clone())
         .bind(row.moodle_course_id)
         .bind(row.update_time.millis())
-        .bind(sql::opt_millis(row.delete_time));
+        .bind(sql::opt_millis(row.delete_time))
+        .bind(row.id_number.clone())
+        .bind(folded(&row.full_name))
+        .bind(folded(&row.short_name))
+        .bind(folded(&row.id_number));
         match sql::one(self.conn(), query).await? {
             Some(row) => Ok(row),
             None => Err(self.why_no_course(&row.site, &row.course).await?),
@@ -336,13 +393,13 @@ impl Tx {
         expected: Option<i64>,
         delete_time: Timestamp,
     ) -> Result<CourseRow, CatalogError> {
-        let query = sqlx::query(
+        let query = sqlx::query(concat!(
             "UPDATE courses
              SET delete_ms = $4, update_ms = $4, version = version + 1
              WHERE site = $1 AND course = $2 AND COALESCE(live_revision, 0) = $3 AND delete_ms IS NULL
-             RETURNING site, course, full_name, short_name, moodle_course_id, live_revision, create_ms, update_ms,
-                 delete_ms, version",
-        )
+             RETURNING ",
+            course_columns!()
+        ))
         .bind(sql::text(site))
         .bind(sql::text(course))
         .bind(expected.unwrap_or(0))

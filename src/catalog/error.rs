@@ -27,6 +27,10 @@ labels! {
         Job = "job",
         /// A remembered request id.
         Request = "request",
+        /// An account of a site's directory.
+        Account = "user",
+        /// A role of a site.
+        Role = "role",
     }
 }
 
@@ -43,7 +47,8 @@ impl Resource {
             Self::Archive => below("archives")?,
             Self::Upload => below("uploads")?,
             Self::Job => below("jobs")?,
-            Self::Request => return None,
+            Self::Account => below("users")?,
+            Self::Request | Self::Role => return None,
         };
         Some(format!("{site}/{rest}"))
     }
@@ -191,19 +196,23 @@ impl CatalogError {
                 Resource::Archive => Reason::ArchiveNotFound,
                 Resource::Upload => Reason::UploadNotFound,
                 Resource::Job => Reason::JobNotFound,
-                Resource::Request => Reason::Internal,
+                Resource::Account => Reason::UserNotFound,
+                Resource::Request | Resource::Role => Reason::Internal,
             },
             Self::Conflict { resource, .. } => match resource {
                 Resource::Site => Reason::SiteExists,
                 Resource::Course => Reason::CourseExists,
                 Resource::Revision => Reason::RevisionConflict,
                 Resource::Request => Reason::RequestIdReused,
-                Resource::Archive | Resource::Upload | Resource::Job => Reason::Internal,
+                Resource::Archive | Resource::Upload | Resource::Job | Resource::Account | Resource::Role => {
+                    Reason::Internal
+                }
             },
             Self::LostRace { resource, .. } => match resource {
                 Resource::Course | Resource::Revision => Reason::RevisionConflict,
                 Resource::Upload => Reason::UploadNotOpen,
                 Resource::Job => Reason::JobLeaseLost,
+                Resource::Account | Resource::Role => Reason::DirectoryConflict,
                 Resource::Site | Resource::Archive | Resource::Request => Reason::EtagMismatch,
             },
             Self::CourseBusy { .. } => Reason::CourseBusy,
@@ -229,7 +238,7 @@ impl CatalogError {
             Self::Unavailable { .. }
                 | Self::UploadBusy { .. }
                 // The job that stood in the way ended at that very moment.
-                | Self::LostRace { resource: Resource::Job, .. }
+                | Self::LostRace { resource: Resource::Job | Resource::Account | Resource::Role, .. }
         )
     }
 

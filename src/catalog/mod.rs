@@ -13,6 +13,7 @@
 //!
 //! `Any` carries it: no statement needs more than TEXT and BIGINT. It must not know the vault, gRPC or a job's work.
 
+mod accounts;
 mod archive_changes;
 mod archive_list;
 mod archives;
@@ -20,6 +21,7 @@ mod claims;
 mod contents;
 mod courses;
 mod dialect;
+mod directory;
 mod error;
 mod jobs;
 mod outbox;
@@ -41,12 +43,14 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, SqlSafeStr, Transaction};
 
 use crate::clock::{Clock, SystemClock, Timestamp};
+pub use accounts::{AccountQuery, AccountRow};
 pub use archive_list::{ArchivePosition, ArchiveQuery};
 pub use archives::{ArchiveRow, HoldRow};
 pub use claims::{ClaimedJob, HeartbeatAnswer};
 pub use contents::{ContentRow, Location, PackRow, StorageUseRow};
-pub use courses::{CourseRow, RevisionRow};
+pub use courses::{CourseQuery, CourseRow, RevisionRow};
 pub use dialect::Dialect;
+pub use directory::RoleRow;
 pub use error::{CatalogError, Resource};
 pub use jobs::{JobFilter, JobRow, NewJob};
 pub use outbox::OutboxEvent;
@@ -240,6 +244,7 @@ fn migrations() -> Vec<Migration> {
     vec![
         step(1, "init", include_str!("migrations/0001_init.sql")),
         step(2, "shares and holds", include_str!("migrations/0002_shares_holds.sql")),
+        step(3, "directory", include_str!("migrations/0003_directory.sql")),
     ]
 }
 

@@ -4,6 +4,7 @@ use super::error::{CatalogError, Resource};
 use super::sql::{self, Cells, Stored};
 use super::{Catalog, Tx};
 use crate::clock::Timestamp;
+use crate::directory::Platform;
 use crate::ids::SiteId;
 
 /// A site: one platform with its courses and archives.
@@ -17,6 +18,8 @@ pub struct SiteRow {
     pub language: String,
     /// Time zone of file names, an IANA name.
     pub time_zone: String,
+    /// The platform it stands for, as far as that is known.
+    pub platform: Platform,
     /// When it was made.
     pub create_time: Timestamp,
 }
@@ -31,12 +34,18 @@ impl Stored for SiteRow {
             display_name: cells.text("display_name")?,
             language: cells.text("language")?,
             time_zone: cells.text("time_zone")?,
+            platform: Platform {
+                identifier_hash: cells.text("identifier_hash")?,
+                wwwroot: cells.text("wwwroot")?,
+            },
             create_time: cells.time("create_ms")?,
         })
     }
 }
 
-const GET: &str = "SELECT site, display_name, language, time_zone, create_ms FROM sites WHERE site = $1";
+const GET: &str = "SELECT site, display_name, language, time_zone, identifier_hash, wwwroot, create_ms
+    FROM sites
+    WHERE site = $1";
 
 impl Catalog {
     /// A site.
@@ -47,7 +56,7 @@ impl Catalog {
     /// At most `limit` sites by id, those after `after`.
     pub async fn list_sites(&self, after: Option<&SiteId>, limit: u32) -> Result<Vec<SiteRow>, CatalogError> {
         let query = sqlx::query(
-            "SELECT site, display_name, language, time_zone, create_ms
+            "SELECT site, display_name, language, time_zone, identifier_hash, wwwroot, create_ms
              FROM sites
              WHERE site > $1
              ORDER BY site
@@ -68,14 +77,16 @@ impl Tx {
     /// Makes a site. [`CatalogError::Conflict`] when there is one of that id.
     pub async fn insert_site(&mut self, row: &SiteRow) -> Result<(), CatalogError> {
         let query = sqlx::query(
-            "INSERT INTO sites (site, display_name, language, time_zone, create_ms)
-             VALUES ($1, $2, $3, $4, $5)
+            "INSERT INTO sites (site, display_name, language, time_zone, identifier_hash, wwwroot, create_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
              ON CONFLICT DO NOTHING",
         )
         .bind(sql::text(&row.site))
         .bind(row.display_name.clone())
         .bind(row.language.clone())
         .bind(row.time_zone.clone())
+        .bind(row.platform.identifier_hash.clone())
+        .bind(row.platform.wwwroot.clone())
         .bind(row.create_time.millis());
         match sql::run(self.conn(), query).await? {
             0 => Err(CatalogError::Conflict { resource: Resource::Site, key: row.site.to_string() }),
@@ -83,14 +94,19 @@ impl Tx {
         }
     }
 
-    /// Changes name, language and time zone of a site. [`CatalogError::NotFound`] when there is none of that id.
+    /// Changes name, language, time zone and platform of a site. [`CatalogError::NotFound`] when there is none of that id.
     pub async fn update_site(&mut self, row: &SiteRow) -> Result<(), CatalogError> {
-        let query =
-            sqlx::query("UPDATE sites SET display_name = $2, language = $3, time_zone = $4 WHERE site = $1")
-                .bind(sql::text(&row.site))
-                .bind(row.display_name.clone())
-                .bind(row.language.clone())
-                .bind(row.time_zone.clone());
+        let query = sqlx::query(
+            "UPDATE sites
+             SET display_name = $2, language = $3, time_zone = $4, identifier_hash = $5, wwwroot = $6
+             WHERE site = $1",
+        )
+        .bind(sql::text(&row.site))
+        .bind(row.display_name.clone())
+        .bind(row.language.clone())
+        .bind(row.time_zone.clone())
+        .bind(row.platform.identifier_hash.clone())
+        .bind(row.platform.wwwroot.clone());
         match sql::run(self.conn(), query).await? {
             0 => Err(CatalogError::NotFound { resource: Resource::Site, key: row.site.to_string() }),
             _ => Ok(()),

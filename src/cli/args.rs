@@ -311,6 +311,9 @@ pub enum Listing {
     Archives(Archives),
     /// Courses of the site.
     Courses {
+        /// Only those that have this in full name, short name or id number, whatever the case of letters.
+        #[arg(default_value = "", value_name = "TEXT")]
+        search: String,
         /// Deleted ones too.
         #[arg(long)]
         deleted: bool,
@@ -478,7 +481,10 @@ mod tests {
         let args = parse("ls courses --deleted --json --site lyon")?;
         assert!(args.global.json);
         assert_eq!(args.global.site.as_str(), "lyon");
-        assert!(matches!(args.command, Command::Ls { what: Some(Listing::Courses { deleted: true }), .. }));
+        assert!(matches!(
+            args.command,
+            Command::Ls { what: Some(Listing::Courses { deleted: true, .. }), .. }
+        ));
         assert!(matches!(parse("ls")?.command, Command::Ls { what: None, .. }));
         for line in ["ls --deleted --order name", "ls archives --deleted --order name"] {
             let (Command::Ls { what: None, archives }

@@ -21,7 +21,7 @@ pub async fn run(
     match what {
         None => archives(server, default, output).await,
         Some(Listing::Archives(wanted)) => archives(server, wanted, output).await,
-        Some(Listing::Courses { deleted }) => courses(server, *deleted, output).await,
+        Some(Listing::Courses { search, deleted }) => courses(server, search, *deleted, output).await,
         Some(Listing::Sites) => sites(server, output).await,
         Some(Listing::Revisions { course }) => revisions(server, course, output).await,
         Some(Listing::Members { archive, prefix }) => {
@@ -104,10 +104,18 @@ fn deleted(time: Option<&prost_types::Timestamp>) -> String {
     time.map_or_else(String::new, |_| "deleted".to_owned())
 }
 
-async fn courses(server: &Server, show_deleted: bool, output: Output) -> anyhow::Result<()> {
+async fn courses(server: &Server, search: &str, show_deleted: bool, output: Output) -> anyhow::Result<()> {
     let courses = paging::all(async |page_token| {
         let parent = server.site_name();
-        let request = proto::ListCoursesRequest { parent, page_size: PAGE, page_token, show_deleted };
+        let search = search.to_owned();
+        let request = proto::ListCoursesRequest {
+            parent,
+            page_size: PAGE,
+            page_token,
+            show_deleted,
+            search,
+            ..Default::default()
+        };
         let page = server.courses().list_courses(request).await?.into_inner();
         Ok((page.courses, page.next_page_token))
     })

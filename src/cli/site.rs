@@ -66,7 +66,7 @@ pub async fn site(server: &Server, change: &SiteChange, output: Output) -> anyho
             display_name: change.name.clone().unwrap_or_default(),
             language: change.language.clone().unwrap_or_default(),
             time_zone: change.time_zone.clone().unwrap_or_default(),
-            create_time: None,
+            ..Default::default()
         };
         let update_mask = Some(prost_types::FieldMask { paths });
         let request = proto::UpdateSiteRequest { site: Some(site), update_mask, request_id: request_id() };

@@ -2,6 +2,7 @@
 
 use super::courses::NewRevision;
 use super::derive::{Derivation, Made};
+use super::directory::Told;
 use super::error::Error;
 use super::ingest::Arriving;
 use super::run::{JobContext, requester};
@@ -188,7 +189,9 @@ impl Engine {
         let mut tx = self.catalog.begin().await?;
         self.insert_packs(&mut tx, &place, &staged.packs).await?;
         tx.insert_archive(&archive).await?;
-        self.insert_revision(&mut tx, &call, &NewRevision { row: revision, manifest, packs }).await?;
+        // Its people are known where they come from, and an id number stands for one course only.
+        let new = NewRevision { row: revision, manifest, told: Told::default(), packs };
+        self.insert_revision(&mut tx, &call, &new).await?;
         self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
         self.flush_journal().await;

@@ -1,11 +1,13 @@
 //! Course spaces: their state is their newest revision, and a revision is a tree.
 
 use super::assemble::{Download, Range, Source};
+use super::directory::{Telling, Told, met};
 use super::error::Error;
 use super::{Call, Engine, Place};
 use crate::archive::Container;
-use crate::catalog::{ArchiveType, CourseRow, RevisionOrigin, RevisionRow, Tx};
-use crate::ids::{ArchiveName, CourseId, CourseName, JobId, RevisionName, SiteId};
+use crate::catalog::{ArchiveType, CourseQuery, CourseRow, RevisionOrigin, RevisionRow, Tx};
+use crate::directory;
+use crate::ids::{ArchiveName, CourseName, JobId, RevisionName, SiteId};
 use crate::moodle::Manifest;
 use crate::reason::Reason;
 use crate::vault::WrittenPack;
@@ -23,6 +25,7 @@ pub struct Published {
 pub(super) struct NewRevision {
     pub row: RevisionRow,
     pub manifest: Manifest,
+    pub told: Told,
     pub packs: Vec<WrittenPack>,
 }
 
@@ -51,12 +54,11 @@ impl Engine {
     pub async fn list_courses(
         &self,
         site: &SiteId,
-        after: Option<&CourseId>,
+        query: &CourseQuery,
         limit: u32,
-        show_deleted: bool,
     ) -> Result<Vec<CourseRow>, Error> {
         self.site(site).await?;
-        Ok(self.catalog.list_courses(site, after, limit, show_deleted).await?)
+        Ok(self.catalog.list_courses(site, query, limit).await?)
     }
 
     /// One revision.
@@ -126,13 +128,23 @@ impl Engine {
         if live != expected {
             return Err(conflict(name, live));
         }
+        let site = self.site(&name.site).await?;
+        // Once more in the transaction; here, before anything is written.
+        met(&site, &self.course_archive(archive).await?)?;
         let author = &call.principal.name;
         let new = self.new_revision(name, archive, live, RevisionOrigin::Published, author, None).await?;
         let mut tx = self.catalog.begin().await?;
         self.insert_revision(&mut tx, call, &new).await?;
+        self.meet_platform(&mut tx, call, &name.site, &new.manifest).await?;
+        self.learn_roles(&mut tx, call, &name.site, &new.told.roles).await?;
+        let people = &new.told.people;
+        let joined = self
+            .join_directory(&mut tx, call, &name.site, directory::Source::Published, &people.people)
+            .await?;
         let revision = RevisionName { course: name.clone(), number: new.row.revision };
         call.record(&mut tx, &revision.to_string(), self).await?;
         tx.commit().await?;
+        joined.log(&name.site, people.left_out);
         self.flush_journal().await;
         self.published(name, &revision.to_string()).await
     }
@@ -169,11 +181,16 @@ impl Engine {
             tree: source.tree,
             create_time: self.now(),
         };
+        let told = match origin {
+            RevisionOrigin::Published => Telling::Everything,
+            RevisionOrigin::Restored => Telling::Course,
+        };
+        let told = self.told_by(&Place::of(&row.site, &row.storage), &row.tree, &manifest, told).await?;
         let original = &manifest.original_course;
         let record =
             super::journal::revision_record(&row, &original.full_name, &original.short_name, original.id)?;
         let packs = self.write_record(&Place::of(&row.site, &row.storage), &record).await?;
-        Ok(NewRevision { row, manifest, packs })
+        Ok(NewRevision { row, manifest, told, packs })
     }
 
     /// What a course archive says of itself. Refuses an archive that cannot become a course.
@@ -215,6 +232,7 @@ impl Engine {
                     full_name: original.full_name.clone(),
                     short_name: original.short_name.clone(),
                     moodle_course_id: original.id,
+                    id_number: new.told.course_id_number.clone(),
                     live_revision: None,
                     create_time: row.create_time,
                     update_time: row.create_time,
@@ -232,6 +250,7 @@ impl Engine {
         course.full_name.clone_from(&original.full_name);
         course.short_name.clone_from(&original.short_name);
         course.moodle_course_id = original.id;
+        course.id_number.clone_from(&new.told.course_id_number);
         tx.set_live_revision(&course, row.parent).await?;
         Ok(())
     }

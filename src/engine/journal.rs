@@ -15,6 +15,9 @@ use crate::vault::record::{ArchiveRecord, FindingRecord, Record, RevisionRecord}
 /// Events brought over at once.
 const BATCH: u32 = 200;
 
+/// Bytes of events in one segment of the journal; it may have four times as many.
+const SEGMENT_BYTES: usize = 4 << 20;
+
 /// The record of an archive, as it travels in its pack.
 pub(super) fn archive_record(row: &ArchiveRow) -> Result<Vec<u8>, Error> {
     let course =
@@ -111,14 +114,24 @@ impl Engine {
         }
     }
 
-    async fn try_flush_journal(&self) -> Result<(), Error> {
+    /// Brings all events from the outbox into the journal: what was put down and committed before is there afterwards.
+    pub(super) async fn try_flush_journal(&self) -> Result<(), Error> {
         let _one_at_a_time = self.journal.lock().await;
         loop {
             let pending = self.catalog.pending_outbox(BATCH).await?;
             let Some(first) = pending.first() else { return Ok(()) };
             let (site, storage) = (first.site.clone(), first.storage.clone());
-            let batch: Vec<_> =
-                pending.iter().filter(|event| event.site == site && event.storage == storage).collect();
+            let mut bytes = 0;
+            let batch: Vec<_> = pending
+                .iter()
+                .filter(|event| event.site == site && event.storage == storage)
+                .take_while(|event| {
+                    // One at least; accounts are told by hundreds, and a segment has a limit.
+                    let is_first = bytes == 0;
+                    bytes += event.event.len();
+                    is_first || bytes <= SEGMENT_BYTES
+                })
+                .collect();
             let events: Vec<JournalEvent> = batch
                 .iter()
                 .map(|event| serde_json::from_str(&event.event))

@@ -13,6 +13,7 @@ mod compare;
 mod copy;
 mod courses;
 mod derive;
+mod directory;
 mod encode;
 mod error;
 mod feed;
@@ -36,6 +37,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +60,7 @@ pub use call::{Call, RequestKey};
 pub use compare::Comparable;
 pub use copy::NewCopy;
 pub use courses::Published;
+pub use directory::Joined;
 pub use error::Error;
 pub use feed::{Feed, feed};
 pub use ingest::{Arriving, Ingested};
@@ -70,6 +73,7 @@ pub use shares::{NewShare, Until};
 pub use sites::SiteChange;
 pub use sweep::Swept;
 pub use uploads::{Finished, UploadStream};
+pub use users::{Imported, MOST_ROWS, RefusedRow, WhyRefused};
 
 /// Comparisons at once in this process; others wait.
 const COMPARISONS: usize = 4;

@@ -4,6 +4,7 @@ use super::error::Error;
 use super::holds::check_text;
 use super::{Call, Engine};
 use crate::catalog::{SiteRow, StorageUseRow};
+use crate::directory::Platform;
 use crate::ids::SiteId;
 use crate::principal::Principal;
 use crate::reason::Reason;
@@ -18,6 +19,10 @@ pub struct SiteChange {
     pub language: Option<String>,
     /// Time zone of its file names. Default: `UTC`.
     pub time_zone: Option<String>,
+    /// Hash of its platform's identifier. Default: not known.
+    pub identifier_hash: Option<String>,
+    /// Address of its platform. Default: not known.
+    pub wwwroot: Option<String>,
 }
 
 impl SiteChange {
@@ -44,36 +49,71 @@ impl SiteChange {
                 wrong.push(("site.time_zone".into(), "must be an IANA name such as Europe/Paris".into()));
             }
         }
+        if let Some(hash) = &self.identifier_hash {
+            row.platform.identifier_hash.clone_from(hash);
+            let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            if !hash.is_empty() && (hash.len() != 32 || !hash.bytes().all(is_digit)) {
+                let message = "must be 32 hexadecimal digits in lower case";
+                wrong.push(("site.identifier_hash".into(), message.into()));
+            }
+        }
+        if let Some(wwwroot) = &self.wwwroot {
+            row.platform.wwwroot.clone_from(wwwroot);
+            let is_address = wwwroot.starts_with("https://") || wwwroot.starts_with("http://");
+            let is_clean = wwwroot.len() <= WWWROOT
+                && !wwwroot.ends_with('/')
+                && !wwwroot.contains(|c: char| c.is_whitespace() || c.is_control());
+            if !wwwroot.is_empty() && !(is_address && is_clean) {
+                let message =
+                    "must be an address such as https://moodle.example.org, without a slash at its end";
+                wrong.push(("site.wwwroot".into(), message.into()));
+            }
+        }
         if wrong.is_empty() { Ok(row) } else { Err(Error::fields(wrong, 0)) }
+    }
+}
+
+/// The event of a site that is so from then on.
+pub(super) fn updated(row: &SiteRow) -> Event {
+    Event::SiteUpdated {
+        site: row.site.clone(),
+        display_name: row.display_name.clone(),
+        language: row.language.clone(),
+        time_zone: row.time_zone.clone(),
+        platform: row.platform.clone(),
     }
 }
 
 /// Most characters of a site's name for people.
 const DISPLAY_NAME: usize = 200;
 
+/// Most bytes of a platform's address.
+const WWWROOT: usize = 1333;
+
 impl Engine {
-    /// Makes a site.
+    /// Makes a site. What is not wanted of it gets its default.
     pub async fn create_site(
         &self,
         call: &Call,
         site: &SiteId,
-        display_name: &str,
-        language: &str,
-        time_zone: &str,
+        wanted: &SiteChange,
     ) -> Result<SiteRow, Error> {
         if self.replayed(call).await?.is_some() {
             return self.get_site(site).await;
         }
+        let or_default = |value: &Option<String>| Some(value.clone().unwrap_or_default());
         let change = SiteChange {
-            display_name: Some(display_name.to_owned()),
-            language: Some(language.to_owned()),
-            time_zone: Some(time_zone.to_owned()),
+            display_name: or_default(&wanted.display_name),
+            language: or_default(&wanted.language),
+            time_zone: or_default(&wanted.time_zone),
+            ..wanted.clone()
         };
         let row = SiteRow {
             site: site.clone(),
             display_name: String::new(),
             language: String::new(),
             time_zone: String::new(),
+            platform: Platform::default(),
             create_time: self.now(),
         };
         let row = change.applied(row)?;
@@ -82,6 +122,7 @@ impl Engine {
             display_name: row.display_name.clone(),
             language: row.language.clone(),
             time_zone: row.time_zone.clone(),
+            platform: row.platform.clone(),
         };
         let mut tx = self.catalog.begin().await?;
         tx.insert_site(&row).await?;
@@ -107,12 +148,7 @@ impl Engine {
         let present =
             present.ok_or_else(|| Error::not_found(Reason::SiteNotFound, &format!("sites/{site}")))?;
         let row = change.applied(present)?;
-        let event = Event::SiteUpdated {
-            site: row.site.clone(),
-            display_name: row.display_name.clone(),
-            language: row.language.clone(),
-            time_zone: row.time_zone.clone(),
-        };
+        let event = updated(&row);
         tx.update_site(&row).await?;
         self.put_down(&mut tx, site, call, event).await?;
         call.record(&mut tx, &format!("sites/{site}"), self).await?;
@@ -126,7 +162,7 @@ impl Engine {
         if self.catalog.get_site(site).await?.is_some() {
             return Ok(());
         }
-        match self.create_site(&Call::by(Principal::local()), site, "", "", "").await {
+        match self.create_site(&Call::by(Principal::local()), site, &SiteChange::default()).await {
             // Another replica was faster.
             Err(error) if error.reason == Reason::SiteExists => Ok(()),
             other => other.map(|_| ()),

@@ -34,8 +34,18 @@ impl Engine {
         tree: &TreeRef,
         abandoned: &CancellationToken,
     ) -> Result<Stored, Error> {
+        self.stored_entries(place, self.load_tree(place, tree).await?, abandoned)
+    }
+
+    /// Some members of a stored tree as the domain reads them.
+    pub(super) fn stored_entries(
+        &self,
+        place: &Place,
+        tree: Tree,
+        abandoned: &CancellationToken,
+    ) -> Result<Stored, Error> {
         Ok(Stored {
-            tree: Arc::new(self.load_tree(place, tree).await?),
+            tree: Arc::new(tree),
             reader: RefCell::new(self.reader(place)?),
             runtime: Handle::current(),
             abandoned: abandoned.clone(),

@@ -198,12 +198,13 @@ async fn one_call_that_comes_twice_at_once_has_one_effect_and_one_answer() -> Ou
     let key = RequestKey { method: "CreateSite", id: "1".into(), body: Digest::of(b"new") };
     let call = Call { principal: Principal::local(), request: Some(key) };
     let new: SiteId = "new".parse()?;
-    let create = || engine.once(&call, || engine.create_site(&call, &new, "", "", ""));
+    let plain = super::SiteChange::default();
+    let create = || engine.once(&call, || engine.create_site(&call, &new, &plain));
     let (one, two) = tokio::join!(create(), create());
     assert_eq!(one?, two?);
     let other = RequestKey { method: "CreateSite", id: "1".into(), body: Digest::of(b"other") };
     let call = Call { principal: Principal::local(), request: Some(other) };
-    let refused = engine.once(&call, || engine.create_site(&call, &new, "", "", "")).await;
+    let refused = engine.once(&call, || engine.create_site(&call, &new, &plain)).await;
     assert_eq!(refused.map_err(|error| error.reason), Err(Reason::RequestIdReused));
     Ok(())
 }

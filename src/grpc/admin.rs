@@ -1,10 +1,10 @@
 //! AdminService.
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, name};
 use super::paging::Page;
-use super::{auth, call, mask};
+use super::{auth, call, directory, mask};
 use crate::engine::{Engine, SiteChange};
 use crate::ids::{SiteId, SiteName};
 use crate::principal::Scope;
@@ -44,12 +44,14 @@ impl AdminService for Admin {
         let id: SiteId = name("site_id", &message.site_id)?;
         let site = message.site.clone().unwrap_or_default();
         let call = call(principal, "CreateSite", &message.request_id, &message)?;
-        let row = self
-            .engine
-            .once(&call, || {
-                self.engine.create_site(&call, &id, &site.display_name, &site.language, &site.time_zone)
-            })
-            .await?;
+        let wanted = SiteChange {
+            display_name: Some(site.display_name),
+            language: Some(site.language),
+            time_zone: Some(site.time_zone),
+            identifier_hash: Some(site.identifier_hash),
+            wwwroot: Some(site.wwwroot),
+        };
+        let row = self.engine.once(&call, || self.engine.create_site(&call, &id, &wanted)).await?;
         Ok(Response::new(CreateSiteResponse { site: Some(convert::site(&row)) }))
     }
 
@@ -74,12 +76,17 @@ impl AdminService for Admin {
             ("display_name", !site.display_name.is_empty()),
             ("language", !site.language.is_empty()),
             ("time_zone", !site.time_zone.is_empty()),
+            ("identifier_hash", !site.identifier_hash.is_empty()),
+            ("wwwroot", !site.wwwroot.is_empty()),
         ];
-        let [display_name, language, time_zone] = mask::chosen(message.update_mask.as_ref(), fields)?;
+        let [display_name, language, time_zone, identifier_hash, wwwroot] =
+            mask::chosen(message.update_mask.as_ref(), fields)?;
         let change = SiteChange {
             display_name: display_name.then_some(site.display_name),
             language: language.then_some(site.language),
             time_zone: time_zone.then_some(site.time_zone),
+            identifier_hash: identifier_hash.then_some(site.identifier_hash),
+            wwwroot: wwwroot.then_some(site.wwwroot),
         };
         let call = call(principal, "UpdateSite", &message.request_id, &message)?;
         let row = self.engine.once(&call, || self.engine.update_site(&call, &id, &change)).await?;
@@ -132,5 +139,44 @@ impl AdminService for Admin {
         Ok(Response::new(GetStorageReportResponse {
             storages: rows.iter().map(convert::storage_use).collect(),
         }))
+    }
+
+    async fn import_users(
+        &self,
+        request: Request<Streaming<ImportUsersRequest>>,
+    ) -> Result<Response<ImportUsersResponse>, Status> {
+        Ok(Response::new(directory::import_users(&self.engine, request).await?))
+    }
+
+    async fn get_user(&self, request: Request<GetUserRequest>) -> Result<Response<GetUserResponse>, Status> {
+        Ok(Response::new(directory::get_user(&self.engine, request).await?))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<ListUsersRequest>,
+    ) -> Result<Response<ListUsersResponse>, Status> {
+        Ok(Response::new(directory::list_users(&self.engine, request).await?))
+    }
+
+    async fn delete_users(
+        &self,
+        request: Request<DeleteUsersRequest>,
+    ) -> Result<Response<DeleteUsersResponse>, Status> {
+        Ok(Response::new(directory::delete_users(&self.engine, request).await?))
+    }
+
+    async fn import_roles(
+        &self,
+        request: Request<ImportRolesRequest>,
+    ) -> Result<Response<ImportRolesResponse>, Status> {
+        Ok(Response::new(directory::import_roles(&self.engine, request).await?))
+    }
+
+    async fn list_roles(
+        &self,
+        request: Request<ListRolesRequest>,
+    ) -> Result<Response<ListRolesResponse>, Status> {
+        Ok(Response::new(directory::list_roles(&self.engine, request).await?))
     }
 }

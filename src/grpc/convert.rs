@@ -353,6 +353,7 @@ pub fn course(row: &CourseRow) -> proto::Course {
         full_name: row.full_name.clone(),
         short_name: row.short_name.clone(),
         moodle_course_id: row.moodle_course_id,
+        id_number: row.id_number.clone(),
         create_time: Some(time(row.create_time)),
         update_time: Some(time(row.update_time)),
         delete_time: row.delete_time.map(time),
@@ -488,6 +489,8 @@ pub fn site(row: &SiteRow) -> proto::Site {
         display_name: row.display_name.clone(),
         language: row.language.clone(),
         time_zone: row.time_zone.clone(),
+        identifier_hash: row.platform.identifier_hash.clone(),
+        wwwroot: row.platform.wwwroot.clone(),
         create_time: Some(time(row.create_time)),
     }
 }

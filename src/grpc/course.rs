@@ -5,9 +5,10 @@ use tonic::{Request, Response, Status};
 use super::convert::{self, name, optional_name};
 use super::outflow::{self, Outflow, range, stream_out};
 use super::paging::Page;
-use super::{auth, call};
+use super::{auth, call, searched};
 use crate::access::Action;
 use crate::archive::Container;
+use crate::catalog::CourseQuery;
 use crate::engine::{Engine, Error};
 use crate::ids::{ArchiveName, CourseName, RevisionName, SiteName};
 use crate::proto::course_service_server::CourseService;
@@ -40,10 +41,17 @@ impl CourseService for Course {
         let message = request.into_inner();
         let SiteName(site) = name("parent", &message.parent)?;
         auth::reach(&principal, &site)?;
-        let list = [message.parent.as_str(), if message.show_deleted { "deleted" } else { "live" }];
-        let page = Page::parse(message.page_size, &message.page_token, &list)?;
-        let after = page.key()?;
-        let rows = self.0.list_courses(&site, after.as_ref(), page.fetch(), message.show_deleted).await?;
+        let list = ListCoursesRequest { page_size: 0, page_token: String::new(), ..message.clone() };
+        let page = Page::parse(message.page_size, &message.page_token, &[&format!("{list:?}")])?;
+        let query = CourseQuery {
+            any: searched("search", message.search)?,
+            full_name: searched("full_name", message.full_name)?,
+            short_name: searched("short_name", message.short_name)?,
+            id_number: searched("id_number", message.id_number)?,
+            show_deleted: message.show_deleted,
+            after: page.key()?,
+        };
+        let rows = self.0.list_courses(&site, &query, page.fetch()).await?;
         let (courses, next_page_token) = page.fill(&rows, |row| row.course.to_string(), convert::course);
         Ok(Response::new(ListCoursesResponse { courses, next_page_token }))
     }

@@ -10,6 +10,7 @@ mod auth;
 mod backup;
 mod bounded;
 mod course;
+mod directory;
 mod drain;
 mod intake;
 mod jobs;
@@ -76,11 +77,30 @@ fn call(
     request_id: &str,
     request: &impl Message,
 ) -> Result<Call, Error> {
+    call_of(principal, method, request_id, Digest::of(&request.encode_to_vec()))
+}
+
+/// A text in a request that is looked for.
+fn searched(field: &str, text: String) -> Result<String, Error> {
+    const MOST: usize = 255;
+    if text.contains('\0') || text.chars().count() > MOST {
+        return Err(Error::field(field, format!("must have at most {MOST} characters, and no NUL")));
+    }
+    Ok(text)
+}
+
+/// As [`call`], of a request that has this digest.
+fn call_of(
+    principal: Principal,
+    method: &'static str,
+    request_id: &str,
+    body: Digest,
+) -> Result<Call, Error> {
     let request = match request_id {
         "" => None,
         text => {
             let id = uuid::Uuid::try_parse(text).map_err(|_| Error::field("request_id", "must be a UUID"))?;
-            Some(RequestKey { method, id: id.to_string(), body: Digest::of(&request.encode_to_vec()) })
+            Some(RequestKey { method, id: id.to_string(), body })
         }
     };
     Ok(Call { principal, request })

@@ -56,6 +56,10 @@ pub fn permission(path: &str) -> Option<Permission> {
         }
         "JobService/CancelJob" | "JobService/RetryJob" => any("coursevault/job:manage"),
         "AdminService/CreateSite" | "AdminService/UpdateSite" => administrators("moodle/site:config"),
+        "AdminService/ImportUsers" => administrators("moodle/site:uploadusers"),
+        "AdminService/GetUser" | "AdminService/ListUsers" => administrators("moodle/user:viewalldetails"),
+        "AdminService/DeleteUsers" => administrators("moodle/user:delete"),
+        "AdminService/ImportRoles" | "AdminService/ListRoles" => administrators("moodle/role:manage"),
         "AdminService/GetSite"
         | "AdminService/ListSites"
         | "AdminService/GetServerInfo"

@@ -30,11 +30,11 @@ pub fn code(reason: Reason) -> Code {
         | MemberDuplicate
         | MemberKindUnsupported => Code::InvalidArgument,
         LimitUploadBytes | LimitMembers | LimitMemberBytes | LimitContentBytes | LimitRatio | LimitPath
-        | LimitManifestBytes | LimitXmlDepth | LimitChunkBytes => Code::InvalidArgument,
+        | LimitManifestBytes | LimitXmlDepth | LimitChunkBytes | LimitImportRows => Code::InvalidArgument,
         CredentialsMissing | CredentialsInvalid => Code::Unauthenticated,
         PermissionDenied => Code::PermissionDenied,
         SiteNotFound | CourseNotFound | RevisionNotFound | ArchiveNotFound | MemberNotFound
-        | UploadNotFound | JobNotFound | ArchiveNotShared => Code::NotFound,
+        | UploadNotFound | JobNotFound | UserNotFound | ArchiveNotShared => Code::NotFound,
         SiteExists | CourseExists | ArchiveNotDeleted => Code::AlreadyExists,
         ArchiveDeleted
         | ArchiveHeld
@@ -49,12 +49,15 @@ pub fn code(reason: Reason) -> Code {
         | CourseNameRequired
         | DocumentInvalid
         | RestoreSuperseded
+        | PlatformMismatch
         | RestoreNotUndoable
         | JobEnded
         | JobNotRetryable
         | UploadNotOpen
         | ContainerUnsuitable => Code::FailedPrecondition,
-        CourseBusy | EtagMismatch | RevisionConflict | UploadBusy | JobLeaseLost => Code::Aborted,
+        CourseBusy | EtagMismatch | RevisionConflict | DirectoryConflict | UploadBusy | JobLeaseLost => {
+            Code::Aborted
+        }
         JobCancelled => Code::Cancelled,
         JobAttemptsExhausted | Internal => Code::Internal,
         UploadOffsetMismatch | OffsetOutOfRange => Code::OutOfRange,

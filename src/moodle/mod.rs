@@ -4,6 +4,7 @@
 
 mod manifest;
 mod manifest_xml;
+mod rows;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -13,6 +14,7 @@ pub use manifest::{
     SettingLevel,
 };
 pub use manifest_xml::parse;
+pub use rows::{Row, each_row};
 
 use crate::course::{MemberPath, Tree};
 

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use super::error::Malformed;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
+use crate::directory::{Person, Platform, SiteRole, Source};
 use crate::ids::{ArchiveName, CourseName, SiteId};
 
 const WHAT: &str = "journal segment";
@@ -74,6 +75,9 @@ pub enum Event {
         language: String,
         /// Time zone of its file names, an IANA name.
         time_zone: String,
+        /// The platform it stands for, as far as that is known.
+        #[serde(default, skip_serializing_if = "Platform::is_unknown")]
+        platform: Platform,
     },
     /// A site was changed: this is what it is from then on.
     SiteUpdated {
@@ -85,6 +89,41 @@ pub enum Event {
         language: String,
         /// Time zone of its file names, an IANA name.
         time_zone: String,
+        /// The platform it stands for, as far as that is known.
+        #[serde(default, skip_serializing_if = "Platform::is_unknown")]
+        platform: Platform,
+    },
+    /// Accounts of a site's directory are so from then on, whatever they were before.
+    AccountsWritten {
+        /// The site.
+        site: SiteId,
+        /// How they came to be known.
+        source: Source,
+        /// The accounts; some hundred at most.
+        accounts: Vec<Person>,
+    },
+    /// Accounts are not in a site's directory any more.
+    AccountsForgotten {
+        /// The site.
+        site: SiteId,
+        /// Their ids.
+        accounts: Vec<i64>,
+    },
+    /// These are all the roles of a site from then on.
+    RolesWritten {
+        /// The site.
+        site: SiteId,
+        /// How they came to be known.
+        source: Source,
+        /// The roles.
+        roles: Vec<SiteRole>,
+    },
+    /// Ids below this one may be in use on a site. Written before they are: a catalog that is made anew goes on there.
+    IdsReserved {
+        /// The site.
+        site: SiteId,
+        /// The first id that is not given out.
+        below: i64,
     },
     /// A course was made.
     CourseCreated {
@@ -252,6 +291,35 @@ mod tests {
             display_name: "École".into(),
             language: "fr".into(),
             time_zone: "Europe/Paris".into(),
+            platform: Platform::default(),
+        };
+        let platform = Platform { identifier_hash: "67e9".into(), wwwroot: "https://moodle.example".into() };
+        let zoe = Person {
+            id: 3,
+            username: "zoe".into(),
+            host: 1,
+            email: "zoe@example.org".into(),
+            id_number: "N1".into(),
+            first_name: "Zoé".into(),
+            last_name: "Lefèvre".into(),
+            first_access: 1_700_000_000,
+            is_deleted: false,
+            auth: "manual".into(),
+            is_pseudonym: false,
+        };
+        let nobody = Person {
+            id: 1_000_000_000_000,
+            username: "user1000000000000".into(),
+            host: 1,
+            is_deleted: true,
+            is_pseudonym: true,
+            ..Person::default()
+        };
+        let student = SiteRole {
+            id: 5,
+            short_name: "student".into(),
+            archetype: "student".into(),
+            name: String::new(),
         };
         let purge_time = Timestamp::from_secs(1_800_000_000);
         [
@@ -266,6 +334,7 @@ mod tests {
                 display_name: "École".into(),
                 language: "en".into(),
                 time_zone: "UTC".into(),
+                platform,
             },
             Event::ArchiveDescribed { archive: archive.clone(), description: "before the exam".into() },
             Event::ArchiveHeld { archive: archive.clone(), reason: "an appeal".into() },
@@ -277,6 +346,10 @@ mod tests {
                 note: "as you asked".into(),
             },
             Event::ArchiveUnshared { archive, with: "lms".into() },
+            Event::AccountsWritten { site: site(), source: Source::Imported, accounts: vec![zoe, nobody] },
+            Event::AccountsForgotten { site: site(), accounts: vec![3, 4] },
+            Event::RolesWritten { site: site(), source: Source::Published, roles: vec![student] },
+            Event::IdsReserved { site: site(), below: 1_000_000_000_500 },
         ]
         .into_iter()
         .zip(0..)

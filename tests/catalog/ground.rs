@@ -11,6 +11,7 @@ use coursevault::catalog::{
 use coursevault::clock::{Clock, ManualClock, Timestamp};
 use coursevault::course::TreeRef;
 use coursevault::digest::Digest;
+use coursevault::directory::Platform;
 use coursevault::ids::{ArchiveId, CourseId, JobId, JobName, SiteId, StorageName, UploadId, UploadName};
 use coursevault::job::{JobPayload, Priority, Problem, Progress};
 use coursevault::reason::Reason;
@@ -83,6 +84,7 @@ impl Ground {
             display_name: "Main".into(),
             language: "en".into(),
             time_zone: "Europe/Paris".into(),
+            platform: Platform::default(),
             create_time: self.now(),
         }
     }
@@ -94,6 +96,7 @@ impl Ground {
             full_name: "Rich course".into(),
             short_name: "RICH".into(),
             moodle_course_id: 7,
+            id_number: String::new(),
             live_revision: None,
             create_time: self.now(),
             update_time: self.now(),

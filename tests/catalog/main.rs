@@ -4,6 +4,7 @@ mod archives;
 mod claims;
 mod contents;
 mod decisions;
+mod directory;
 mod endings;
 mod ground;
 mod resources;
@@ -38,7 +39,7 @@ macro_rules! on_both {
 
 on_both! {
     resources:
-        sites_are_made_once, courses_page_by_id, live_revision_is_guarded, sites_are_changed,
+        sites_are_made_once, courses_page_by_id, courses_are_found_by_what_they_are_called, live_revision_is_guarded, sites_are_changed,
         archives_are_deleted_and_undeleted_by_version, form_digests_never_change, requests_are_remembered_once,
         outbox_keeps_order_until_flushed, nothing_is_true_before_commit;
     archives:
@@ -46,6 +47,10 @@ on_both! {
         filters_mean_the_same_as_in_memory, viewers_see_what_the_table_says, texts_are_bound_and_mind_case;
     decisions:
         holds_keep_archives, descriptions_are_guarded, shares_end_by_the_clock, sharing_waits_for_its_turn;
+    directory:
+        new_ids_are_given_once, accounts_are_written_and_listed, names_are_unique_and_change_hands,
+        look_ups_find_all_that_matches, many_users_are_looked_up_at_once,
+        roles_are_replaced_and_the_platform_is_kept;
     claims:
         many_workers_take_each_job_once, urgent_jobs_first_then_the_idle_site, jobs_wait_until_due,
         expired_leases_are_taken_over, exclusive_jobs_run_alone, exclusive_jobs_never_overlap_under_contention,

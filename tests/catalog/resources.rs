@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use coursevault::archive::Container;
-use coursevault::catalog::{CatalogError, RequestRow, Resource, RevisionOrigin, RevisionRow};
+use coursevault::catalog::{
+    CatalogError, CourseQuery, CourseRow, RequestRow, Resource, RevisionOrigin, RevisionRow,
+};
 use coursevault::digest::Sha256;
 use coursevault::ids::ArchiveId;
 use coursevault::job::{Finding, Severity};
@@ -38,7 +40,8 @@ pub async fn courses_page_by_id(ground: &Ground) -> anyhow::Result<()> {
     tx.commit().await?;
     let mut seen = Vec::new();
     loop {
-        let page = ground.catalog.list_courses(&ground.site, seen.last(), 10, false).await?;
+        let query = CourseQuery { after: seen.last().cloned(), ..Default::default() };
+        let page = ground.catalog.list_courses(&ground.site, &query, 10).await?;
         if page.is_empty() {
             break;
         }
@@ -50,8 +53,48 @@ pub async fn courses_page_by_id(ground: &Ground) -> anyhow::Result<()> {
     let again = tx.delete_course(&ground.site, &seen[0], None, ground.now()).await;
     ensure!(matches!(again, Err(CatalogError::LostRace { .. })), "{again:?}");
     tx.commit().await?;
-    assert_eq!(ground.catalog.list_courses(&ground.site, None, 100, false).await?.len(), 24);
-    assert_eq!(ground.catalog.list_courses(&ground.site, None, 100, true).await?.len(), 25);
+    let mut query = CourseQuery::default();
+    assert_eq!(ground.catalog.list_courses(&ground.site, &query, 100).await?.len(), 24);
+    query.show_deleted = true;
+    assert_eq!(ground.catalog.list_courses(&ground.site, &query, 100).await?.len(), 25);
+    Ok(())
+}
+
+pub async fn courses_are_found_by_what_they_are_called(ground: &Ground) -> anyhow::Result<()> {
+    let mut tx = ground.catalog.begin().await?;
+    for (course, full_name, short_name, id_number) in
+        [("a", "Été à Orléans", "ETE_1", ""), ("b", "100% pure", "p\\1", "ID-7"), ("c", "Winter", "w", "été")]
+    {
+        let names = (full_name.to_owned(), short_name.to_owned(), id_number.to_owned());
+        let (full_name, short_name, id_number) = names;
+        tx.insert_course(&CourseRow { full_name, short_name, id_number, ..ground.course_row(course)? })
+            .await?;
+    }
+    // The names of the live state are those that are found.
+    let mut winter = ground.course_row("c")?;
+    winter.live_revision = Some(1);
+    (winter.full_name, winter.short_name, winter.id_number) = ("Hiver".into(), "w".into(), "éTÉ".into());
+    tx.set_live_revision(&winter, None).await?;
+    tx.commit().await?;
+    let any = |text: &str| CourseQuery { any: text.into(), ..Default::default() };
+    for (query, expected) in [
+        (any("éTÉ"), "ac"),
+        (any("%"), "b"),
+        (any("_"), "a"),
+        (any("\\"), "b"),
+        (any("winter"), ""),
+        (any("1"), "ab"),
+        (CourseQuery { full_name: "été".into(), ..Default::default() }, "a"),
+        (CourseQuery { short_name: "W".into(), ..Default::default() }, "c"),
+        (CourseQuery { id_number: "id-".into(), ..Default::default() }, "b"),
+        (CourseQuery { id_number: "été".into(), ..any("hiver") }, "c"),
+        (CourseQuery { id_number: "7".into(), ..any("hiver") }, ""),
+        (CourseQuery { after: Some("a".parse()?), ..any("1") }, "b"),
+    ] {
+        let found = ground.catalog.list_courses(&ground.site, &query, 10).await?;
+        let found: String = found.iter().map(|row| row.course.as_str()).collect();
+        assert_eq!(found, expected, "{query:?}");
+    }
     Ok(())
 }
 

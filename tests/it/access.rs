@@ -15,7 +15,7 @@ use crate::client::*;
 use crate::errors::refused;
 
 /// A server with an administrator `root`, and `lms` and `cms` for a site each.
-async fn guarded() -> Result<TestApp> {
+pub async fn guarded() -> Result<TestApp> {
     let token = |principal: &str, sites: &[&str]| -> Result<Token> {
         Ok(Token {
             principal: principal.into(),

@@ -129,8 +129,13 @@ pub(super) fn alike(one: &str, other: &str) -> bool {
     folded(one) == folded(other)
 }
 
+/// What of an address a directory looks accounts up by for [`Keys::email_starts`]: its beginning without the case.
+pub fn address_key(email: &str) -> String {
+    folded(&email.chars().take(KEPT_OF_ADDRESS).collect::<String>())
+}
+
 /// A text without the case of its letters.
-pub(super) fn folded(text: &str) -> String {
+pub fn folded(text: &str) -> String {
     let fold = |letter: char| {
         let mut upper = letter.to_uppercase();
         match (upper.next(), upper.next()) {
@@ -148,7 +153,7 @@ pub struct Keys {
     pub ids: BTreeSet<i64>,
     /// Accounts of exactly these names, of any host.
     pub usernames: BTreeSet<String>,
-    /// Accounts whose address begins with one of these, whatever the case. Only for deleted users.
+    /// Accounts whose [`address_key`] is one of these, whatever the case. Only for deleted users.
     pub email_starts: BTreeSet<String>,
     /// Deleted accounts of exactly these addresses: MD5 of names.
     pub deleted_emails: BTreeSet<String>,

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use account::{Account, ArchiveUser, Candidates, Hosts, Keys};
+pub use account::{Account, ArchiveUser, Candidates, Hosts, Keys, address_key, folded};
 pub use rules::Rule;
 use rules::{Verdict, judge};
 
