@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::courses::NewRevision;
 use super::derive::{self, StageSink};
+use super::directory::Told;
 use super::error::Error;
 use super::run::{JobContext, requester};
 use super::spool::{Located, Spool};
@@ -56,6 +57,7 @@ struct Restored {
     manifest: Manifest,
     staged: Staged,
     findings: Vec<Finding>,
+    id_number: String,
 }
 
 impl Restoration {
@@ -196,7 +198,8 @@ impl Engine {
                     return Err(error);
                 }
             }
-            engine.finish(sink, revision, findings)
+            let id_number = restoration.target.map(|target| target.row.id_number).unwrap_or_default();
+            engine.finish(sink, revision, findings, id_number)
         });
         restoring.await.map_err(derive::failed)?
     }
@@ -207,6 +210,7 @@ impl Engine {
         sink: StageSink<'_>,
         mut row: RevisionRow,
         findings: Vec<Finding>,
+        id_number: String,
     ) -> Result<Restored, Error> {
         let mut told = None;
         let staged = sink.stager.finish(|staged| {
@@ -220,7 +224,7 @@ impl Engine {
             Ok(record)
         })?;
         let manifest = told.ok_or_else(|| Error::new(Reason::Internal, "the revision was not described"))?;
-        Ok(Restored { row, manifest, staged, findings })
+        Ok(Restored { row, manifest, staged, findings, id_number })
     }
 
     fn revision_row(&self, restoration: &Restoration, job: &JobRow) -> RevisionRow {
@@ -294,7 +298,7 @@ impl Engine {
         &self,
         row: &JobRow,
         context: &JobContext,
-        Restored { row: revision, manifest, staged, findings }: Restored,
+        Restored { row: revision, manifest, staged, findings, id_number }: Restored,
     ) -> Result<(), Error> {
         context.report(|progress| {
             progress.phase = "recording".into();
@@ -309,8 +313,10 @@ impl Engine {
         };
         let call = Call::by(requester(row));
         let mut tx = self.catalog.begin().await?;
-        self.insert_revision(&mut tx, &call, &NewRevision { row: revision, manifest, packs: staged.packs })
-            .await?;
+        // An id number stands for one course only, and a new one has none.
+        let told = Told { course_id_number: id_number, ..Told::default() };
+        let new = NewRevision { row: revision, manifest, told, packs: staged.packs };
+        self.insert_revision(&mut tx, &call, &new).await?;
         self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
         self.flush_journal().await;
