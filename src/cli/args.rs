@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
-pub use super::args_manage::{Archives, Hold, Share, SiteChange};
+pub use super::args_manage::{Archives, Hold, Share, SiteChange, UserAction, UserFilter};
 use super::choices::Choices;
 use crate::ids::{CourseId, SiteId};
 use crate::proto;
@@ -141,8 +141,15 @@ pub enum Command {
         /// The job.
         job: String,
     },
-    /// Show the site, or change its name, or language and time zone of its file names.
+    /// Show the site, or change its name, language and time zone of its file names, or the platform that it stands for.
     Site(SiteChange),
+    /// Who is known on the site: import, list.
+    #[command(arg_required_else_help = true)]
+    Users {
+        /// What to do.
+        #[command(subcommand)]
+        action: UserAction,
+    },
     /// What the site holds and what that takes in storage.
     Report,
     /// Version and limits of the server.

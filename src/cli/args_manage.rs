@@ -71,4 +71,45 @@ pub struct SiteChange {
     /// Time zone of the file names made from now on, such as Europe/Paris.
     #[arg(long, value_name = "ZONE")]
     pub time_zone: Option<String>,
+    /// Hash of the identifier of the platform that it stands for; nothing to forget it.
+    #[arg(long, value_name = "HASH")]
+    pub identifier_hash: Option<String>,
+    /// Address of the platform that it stands for; nothing to forget it.
+    #[arg(long, value_name = "URL")]
+    pub wwwroot: Option<String>,
+}
+
+/// What `users` does.
+#[derive(Debug, clap::Subcommand)]
+pub enum UserAction {
+    /// Bring accounts in from a table with headings.
+    ///
+    /// Columns: id, username, and of those that are there email, idnumber, firstname, lastname, firstaccess (seconds since 1970),
+    /// deleted (0 or 1), auth, mnethostid. Others are passed over. Rows that cannot be kept are told and left out.
+    Import {
+        /// The table, as comma-separated values; `-` for standard input.
+        file: String,
+        /// Only tell what would become of the rows.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Accounts that are known, by id.
+    Ls(UserFilter),
+}
+
+/// Which accounts `users ls` lists.
+#[derive(Debug, clap::Args)]
+pub struct UserFilter {
+    /// Only those of this user name.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub name: String,
+    /// Only those of this address, whatever the case of letters.
+    #[arg(long, value_name = "ADDRESS", default_value = "")]
+    pub email: String,
+    /// Only those of this id number.
+    #[arg(long, value_name = "NUMBER", default_value = "")]
+    pub id_number: String,
+    /// Those that the platform deleted, too.
+    #[arg(long)]
+    pub deleted: bool,
 }

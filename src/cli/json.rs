@@ -34,12 +34,14 @@ named!(
     FinishUploadResponse,
     GetServerInfoResponse,
     GetStorageReportResponse,
+    ImportUsersResponse,
     Inspection,
     Job,
     PublishRevisionResponse,
     Revision,
     Site,
     Upload,
+    User,
 );
 
 fn pool() -> anyhow::Result<&'static DescriptorPool> {

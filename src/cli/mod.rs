@@ -12,6 +12,7 @@ mod client;
 mod compare;
 mod compare_run;
 mod courses;
+mod csv;
 mod download;
 mod failure;
 mod inspect;
@@ -37,6 +38,7 @@ mod try_report;
 mod try_run;
 mod units;
 mod upload;
+mod users;
 mod words;
 
 use std::ffi::OsString;
@@ -131,6 +133,7 @@ async fn with_server(server: &Server, command: &Command, output: Output) -> anyh
         Command::Jobs { action } => jobs::run(server, action.as_ref(), output).await,
         Command::Watch { job } => jobs::watch(server, job, output).await,
         Command::Site(change) => site::site(server, change, output).await,
+        Command::Users { action } => users::run(server, action, output).await,
         Command::Report => site::report(server, output).await,
         Command::Info => site::info(server, output).await,
     }

@@ -53,8 +53,13 @@ fn saved(storage: &proto::StorageUse) -> String {
 
 /// `site`: shows it, or changes what was given.
 pub async fn site(server: &Server, change: &SiteChange, output: Output) -> anyhow::Result<()> {
-    let fields =
-        [("display_name", &change.name), ("language", &change.language), ("time_zone", &change.time_zone)];
+    let fields = [
+        ("display_name", &change.name),
+        ("language", &change.language),
+        ("time_zone", &change.time_zone),
+        ("identifier_hash", &change.identifier_hash),
+        ("wwwroot", &change.wwwroot),
+    ];
     let paths: Vec<String> =
         fields.iter().filter(|(_, value)| value.is_some()).map(|(path, _)| (*path).to_owned()).collect();
     let site = if paths.is_empty() {
@@ -66,6 +71,8 @@ pub async fn site(server: &Server, change: &SiteChange, output: Output) -> anyho
             display_name: change.name.clone().unwrap_or_default(),
             language: change.language.clone().unwrap_or_default(),
             time_zone: change.time_zone.clone().unwrap_or_default(),
+            identifier_hash: change.identifier_hash.clone().unwrap_or_default(),
+            wwwroot: change.wwwroot.clone().unwrap_or_default(),
             ..Default::default()
         };
         let update_mask = Some(prost_types::FieldMask { paths });
@@ -81,6 +88,8 @@ pub async fn site(server: &Server, change: &SiteChange, output: Output) -> anyho
         ("name", site.display_name),
         ("language", site.language),
         ("time zone", site.time_zone),
+        ("platform", site.wwwroot),
+        ("identifier", site.identifier_hash),
     ]))?)
 }
 

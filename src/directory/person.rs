@@ -93,7 +93,7 @@ impl Person {
     pub fn check(&self) -> Result<(), Unfit> {
         let unfit = |field, message: String| Err(Unfit { field, message });
         if !(1..=HIGHEST_ID).contains(&self.id) {
-            return unfit("user_id", format!("must be from 1 to {}", HIGHEST_ID));
+            return unfit("user_id", format!("must be from 1 to {HIGHEST_ID}"));
         }
         if self.host < 1 {
             return unfit("host_id", "must be positive".to_owned());
@@ -169,7 +169,8 @@ mod tests {
     #[test]
     fn what_cannot_be_kept_is_told_by_its_field() {
         assert_eq!(ann().check(), Ok(()));
-        let cases: [(&str, fn(&mut Person)); 9] = [
+        type Change = fn(&mut Person);
+        let cases: [(&str, Change); 9] = [
             ("user_id", |person| person.id = 0),
             ("user_id", |person| person.id = i64::MAX),
             ("host_id", |person| person.host = 0),

@@ -63,7 +63,7 @@ impl SiteChange {
             let is_clean = wwwroot.len() <= WWWROOT
                 && !wwwroot.ends_with('/')
                 && !wwwroot.contains(|c: char| c.is_whitespace() || c.is_control());
-            if !wwwroot.is_empty() && !(is_address && is_clean) {
+            if !(wwwroot.is_empty() || is_address && is_clean) {
                 let message =
                     "must be an address such as https://moodle.example.org, without a slash at its end";
                 wrong.push(("site.wwwroot".into(), message.into()));

@@ -72,3 +72,34 @@ async fn archives_are_managed_on_the_command_line() -> Result<()> {
     assert_eq!(document(&app, &["site"]).await?, site);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_imported_and_listed_on_the_command_line() -> Result<()> {
+    let app = TestApp::start().await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("users.csv");
+    std::fs::write(
+        &file,
+        "id,username,email,idnumber,deleted\n3,zoe,Zoe@x.org,N3,0\n4,bob,,,1\n5,bob,,,0\n6,ann,,,0\n",
+    )?;
+    let file = file.to_str().context("a path")?;
+    let counts = |told: &Value| ["created_count", "refused_count"].map(|name| told[name].as_i64());
+    let dry = document(&app, &["users", "import", file, "--dry-run"]).await?;
+    let told = document(&app, &["users", "import", file]).await?;
+    assert_eq!(dry, told);
+    assert_eq!(counts(&told), [Some(2), Some(2)]);
+    assert_eq!(told["refused"][0]["reason"], "REASON_REPEATED_NAME");
+    let listed = document(&app, &["users", "ls"]).await?;
+    assert_eq!(listed["users"].as_array().map(Vec::len), Some(2));
+    let listed = document(&app, &["users", "ls", "--email", "ZOE@X.ORG", "--deleted"]).await?;
+    assert_eq!(listed["users"][0]["id_number"], "N3");
+    std::fs::write(file, "id,username\nx,y\n")?;
+    let output = run(&app, &["users", "import", file]).await?;
+    ensure!(output.status.code() == Some(64), "{output:?}");
+
+    let site = document(&app, &["site", "--wwwroot", "https://moodle.example.org"]).await?;
+    assert_eq!(site["wwwroot"], "https://moodle.example.org");
+    let listed = document(&app, &["ls", "courses", "nothing of that name"]).await?;
+    assert_eq!(listed["courses"], Value::Array(Vec::new()));
+    Ok(())
+}

@@ -82,36 +82,7 @@ async fn users_are_imported(app: TestApp) -> Result<()> {
         user(1_000_000_000_000, "made"),
         User { host_id: 4, ..user(8, "ann") },
     ];
-    let dry = send(&app, import(header("", true), &rows)).await?;
-    assert!(listed(&app, ListUsersRequest { show_deleted: true, ..Default::default() }).await?.is_empty());
-    let id = fresh_id();
-    let (one, two) = tokio::join!(
-        send(&app, import(header(&id, false), &rows)),
-        send(&app, import(header(&id, false), &rows))
-    );
-    let (first, second, third) = (one?, two?, send(&app, import(header(&id, false), &rows)).await?);
-    assert!(first == dry && first == second && second == third, "{first:?} {second:?} {third:?}");
-    let counts = |told: &ImportUsersResponse| {
-        [told.created_count, told.updated_count, told.unchanged_count, told.refused_count]
-    };
-    assert_eq!(counts(&first), [4, 0, 0, 6]);
-    let told: Vec<_> =
-        first.refused.iter().map(|row| (row.row, row.user_id, row.reason(), row.other_user_id)).collect();
-    let expected = [
-        (4, 4, refused_user::Reason::RepeatedName, 5),
-        (5, 5, refused_user::Reason::RepeatedName, 4),
-        (6, 6, refused_user::Reason::RepeatedId, 0),
-        (7, 6, refused_user::Reason::RepeatedId, 0),
-        (8, 7, refused_user::Reason::FieldInvalid, 0),
-        (9, 1_000_000_000_000, refused_user::Reason::ReservedId, 0),
-    ];
-    assert_eq!(told, expected);
-    assert_eq!(first.refused[4].field, "user_name");
-    refused(
-        send(&app, import(header(&id, false), &rows[1..])).await,
-        Code::InvalidArgument,
-        "REQUEST_ID_REUSED",
-    )?;
+    imported_once(&app, &rows).await?;
 
     // The same again, with a change, a name that changes hands and one that is taken.
     let again = [
@@ -128,16 +99,57 @@ async fn users_are_imported(app: TestApp) -> Result<()> {
     let taken: Vec<_> = told.refused.iter().map(|row| (row.reason(), row.other_user_id)).collect();
     assert_eq!(taken, [(refused_user::Reason::NameTaken, 8), (refused_user::Reason::NameTaken, 1)]);
 
-    assert_eq!(ids(&listed(&app, ListUsersRequest::default()).await?), [1, 2, 8]);
+    listed_and_forgotten(&app, zoe).await
+}
+
+/// How many rows were created, changed, left and refused.
+fn counts(told: &ImportUsersResponse) -> [i64; 4] {
+    [told.created_count, told.updated_count, told.unchanged_count, told.refused_count]
+}
+
+/// Sends rows under one request id, twice at once and once more, after having asked what would become of them.
+async fn imported_once(app: &TestApp, rows: &[User]) -> Result<()> {
+    let dry = send(app, import(header("", true), rows)).await?;
+    assert!(listed(app, ListUsersRequest { show_deleted: true, ..Default::default() }).await?.is_empty());
+    let id = fresh_id();
+    let (one, two) = tokio::join!(
+        send(app, import(header(&id, false), rows)),
+        send(app, import(header(&id, false), rows))
+    );
+    let (first, second, third) = (one?, two?, send(app, import(header(&id, false), rows)).await?);
+    assert!(first == dry && first == second && second == third, "{first:?} {second:?} {third:?}");
+    assert_eq!(counts(&first), [4, 0, 0, 6]);
+    let told: Vec<_> =
+        first.refused.iter().map(|row| (row.row, row.user_id, row.reason(), row.other_user_id)).collect();
+    let expected = [
+        (4, 4, refused_user::Reason::RepeatedName, 5),
+        (5, 5, refused_user::Reason::RepeatedName, 4),
+        (6, 6, refused_user::Reason::RepeatedId, 0),
+        (7, 6, refused_user::Reason::RepeatedId, 0),
+        (8, 7, refused_user::Reason::FieldInvalid, 0),
+        (9, 1_000_000_000_000, refused_user::Reason::ReservedId, 0),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(first.refused[4].field, "user_name");
+    refused(
+        send(app, import(header(&id, false), &rows[1..])).await,
+        Code::InvalidArgument,
+        "REQUEST_ID_REUSED",
+    )?;
+    Ok(())
+}
+
+async fn listed_and_forgotten(app: &TestApp, zoe: User) -> Result<()> {
+    assert_eq!(ids(&listed(app, ListUsersRequest::default()).await?), [1, 2, 8]);
     let everybody = ListUsersRequest { show_deleted: true, ..Default::default() };
-    assert_eq!(ids(&listed(&app, everybody).await?), [1, 2, 3, 8]);
+    assert_eq!(ids(&listed(app, everybody).await?), [1, 2, 3, 8]);
     for (request, expected) in [
         (ListUsersRequest { user_name: "ann".into(), ..Default::default() }, vec![8]),
         (ListUsersRequest { email: "NEW@example.ORG".into(), ..Default::default() }, vec![1]),
         (ListUsersRequest { id_number: "N1".into(), ..Default::default() }, vec![1]),
         (ListUsersRequest { source: user::Source::Published.into(), ..Default::default() }, vec![]),
     ] {
-        assert_eq!(ids(&listed(&app, request.clone()).await?), expected, "{request:?}");
+        assert_eq!(ids(&listed(app, request.clone()).await?), expected, "{request:?}");
     }
     let name = format!("{MAIN}/users/1");
     let got = app.admin().get_user(GetUserRequest { name: name.clone() }).await?.into_inner().user;
