@@ -16,6 +16,7 @@ const DOMAIN: &[&str] = &[
     "filter",
     "format",
     "job",
+    "matching",
     "moodle",
     "renumber",
     "restore",
