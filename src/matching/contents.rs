@@ -25,6 +25,8 @@ pub struct Contents {
     pub(super) questions: BTreeMap<i64, Question>,
     /// Contents that rows of `files.xml` need and no member has: how many rows of each.
     pub(super) missing: BTreeMap<String, u64>,
+    /// Course modules of the instances that own sections, by component and instance.
+    pub(super) owners: BTreeMap<(String, i64), i64>,
 }
 
 impl Contents {
@@ -61,6 +63,7 @@ impl Contents {
         }
         contents.questions = digests.map(|read| read.finish(format, &contents.rows)).unwrap_or_default();
         contents.find_missing(format, &list);
+        contents.read_owners(&source, &list)?;
         let members = format.kind("group_member");
         let members = members.into_iter().flat_map(|kind| contents.rows.of(kind));
         let members: Vec<i64> = members.map(|(_, row)| row.number("userid")).collect();
@@ -131,6 +134,36 @@ impl Contents {
             }
             rows.see(step);
         })?;
+        Ok(())
+    }
+
+    /// Reads which course modules own sections. Only of modules that do.
+    fn read_owners(&mut self, source: &Source<'_>, list: &[Member]) -> Result<(), MatchError> {
+        let sections = source.format.kind("course_section");
+        let components: BTreeSet<String> = sections
+            .into_iter()
+            .flat_map(|kind| self.rows.of(kind))
+            .map(|(_, section)| section.text("component").to_owned())
+            .collect();
+        for component in &components {
+            let Some(module) = component.strip_prefix("mod_") else { continue };
+            let (folder, document) = (format!("activities/{module}_"), format!("/{module}.xml"));
+            let fits = |member: &&Member| {
+                member.path.as_str().starts_with(&folder) && member.path.as_str().ends_with(&document)
+            };
+            for member in list.iter().filter(fits) {
+                let owners = &mut self.owners;
+                let mut is_root = true;
+                source.read(member, &mut |step| {
+                    if let (Step::Open { attributes, .. }, true) = (step, is_root) {
+                        let found = |name: &str| attributes.iter().find(|(found, _)| found == name);
+                        let number = |name: &str| found(name).map_or(0, |(_, text)| number(text));
+                        owners.insert((component.clone(), number("id")), number("moduleid"));
+                    }
+                    is_root = false;
+                })?;
+            }
+        }
         Ok(())
     }
 

@@ -1,0 +1,1 @@
+//! Archives of a real Moodle into new courses, into themselves, and twice.
