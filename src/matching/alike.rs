@@ -19,6 +19,10 @@ const OF_COMPLETION: [&str; 4] =
 /// What people and the course may have even below things that stay as they are.
 const ADDED: [&str; 4] = ["comment", "role_assignment", "role_capability", "badge_manual_award"];
 
+/// How far up is looked for what a row stands in. Moodle's rows are nested less deep; ids that come twice could lead in
+/// circles.
+const DEPTH: usize = 8;
+
 /// A container and a key in it.
 type Place = (Option<(Kind, i64)>, Vec<String>);
 
@@ -80,9 +84,15 @@ impl Deciding<'_> {
 
     /// Whether a row stands in something of the course that stays as it is.
     fn is_closed(&self, name: &str, row: &Row) -> bool {
-        let Some((kind, id)) = row.above else { return false };
-        let is_closed = CLOSED.contains(&self.request.format.kind_name(kind)) && !ADDED.contains(&name);
-        is_closed && self.is_there(kind, id)
+        let mut above = row.above.filter(|_| !ADDED.contains(&name));
+        for _ in 0..DEPTH {
+            let Some((kind, id)) = above else { return false };
+            if CLOSED.contains(&self.request.format.kind_name(kind)) {
+                return self.is_there(kind, id);
+            }
+            above = self.rows().get(kind, id).and_then(|row| row.above);
+        }
+        false
     }
 
     /// Whether a thing of the archive is one that the course's documents have.

@@ -116,7 +116,7 @@ pub struct Count {
 }
 
 /// What becomes of everything in an archive.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Ids of everything that matches. What is neither here nor left out is created, see [`Plan::allocate`]. A reference
     /// to someone whom the result must not know leads to 0.

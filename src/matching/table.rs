@@ -55,6 +55,7 @@ pub(super) const ALIKE: &[(&str, Among, &str)] = &[
     ("comment", Among::Siblings, "commentarea userid:user timecreated content"),
     ("contentbank_content", Among::Siblings, "name contenttype timecreated"),
     ("course_completion_default", Among::Siblings, "modulename"),
+    ("user_lastaccess", Among::Siblings, "userid:user"),
     ("grade_grade", Among::Siblings, "userid:user"),
     ("grade_letter", Among::Siblings, "lowerboundary"),
     ("grade_setting", Among::Siblings, "name"),

@@ -1,1 +1,0 @@
-//! Archives of a real Moodle into new courses, into themselves, and twice.
