@@ -186,14 +186,15 @@ impl Deciding<'_> {
         let existing = there.of.get(&same).map(Vec::as_slice).unwrap_or_default();
         let number = |row: Option<&Row>| row.map(|row| row.text("idnumber").to_owned()).unwrap_or_default();
         let rows = self.there();
-        let numbers: BTreeSet<String> =
-            existing.iter().map(|entry| number(rows.and_then(|rows| rows.get(kinds.entry, entry.id)))).collect();
+        let numbers: BTreeSet<String> = existing
+            .iter()
+            .map(|entry| number(rows.and_then(|rows| rows.get(kinds.entry, entry.id))))
+            .collect();
         for entry in here.of.get(&category).into_iter().flatten() {
             let free: Vec<Entry> =
                 existing.iter().filter(|other| self.is_free(kinds.entry, other.id)).cloned().collect();
-            let site_has = |id, category| {
-                there.of.get(&category).into_iter().flatten().any(|entry| entry.id == id)
-            };
+            let site_has =
+                |id, category| there.of.get(&category).into_iter().flatten().any(|entry| entry.id == id);
             let compatibility = self.request.effective.compatibility;
             match decide_entry(entry, true, site_has, compatibility, &free) {
                 EntryDecision::Match { id, versions } => {
@@ -221,10 +222,8 @@ impl Deciding<'_> {
         self.is_same(kinds.version, old.0, new.0);
         let Some(target) = self.request.target else { return };
         for (old, new) in old.1.iter().zip(&new.1) {
-            let questions = (
-                self.request.incoming.contents.questions.get(old),
-                target.contents.questions.get(new),
-            );
+            let questions =
+                (self.request.incoming.contents.questions.get(old), target.contents.questions.get(new));
             let (Some(old), Some(new)) = questions else { continue };
             for ((kind, old), (_, new)) in old.parts.iter().zip(&new.parts) {
                 // Tags are things of their own, which others have, too.
@@ -239,7 +238,8 @@ impl Deciding<'_> {
     /// Moodle: whatever refers to the entry keeps the archive's ids.
     fn keep_ids(&mut self, entry: &Entry, kinds: Kinds, here: &Entries) {
         let mut kept = vec![(kinds.entry, entry.id)];
-        for ((_, _), (version, questions)) in here.versions.range((entry.id, i64::MIN)..=(entry.id, i64::MAX)) {
+        for ((_, _), (version, questions)) in here.versions.range((entry.id, i64::MIN)..=(entry.id, i64::MAX))
+        {
             kept.push((kinds.version, *version));
             let contents = self.request.incoming.contents;
             let parts = questions.iter().filter_map(|question| contents.questions.get(question));

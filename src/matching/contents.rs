@@ -116,8 +116,7 @@ impl Contents {
                 Step::Open { element, attributes, .. } => {
                     depth += 1;
                     if depth == 2 {
-                        let mut all =
-                            element.map(|element| defines(element, attributes)).unwrap_or_default();
+                        let mut all = element.map(|element| defines(element, attributes)).unwrap_or_default();
                         let id = if all.is_empty() { 0 } else { all.remove(0).1 };
                         user = ArchiveUser { id, host: hosts.own, ..ArchiveUser::default() };
                         contexts.insert(id, all);

@@ -85,7 +85,8 @@ impl Deciding<'_> {
                 ActivityPlace::First => drop(self.plan.without_section.insert(id)),
             }
         }
-        let numbers: BTreeSet<&str> = self.existing(module).iter().map(|(_, row)| row.text("idnumber")).collect();
+        let numbers: BTreeSet<&str> =
+            self.existing(module).iter().map(|(_, row)| row.text("idnumber")).collect();
         for (id, row) in self.incoming(module) {
             let number = row.text("idnumber");
             if !number.is_empty() && numbers.contains(number) {
@@ -116,8 +117,8 @@ impl Deciding<'_> {
             return;
         };
         let existing = self.existing(category);
-        let is_lost = self.follows_moodle()
-            && (existing.len() > 1 || self.request.effective.loses_as_moodle(false));
+        let is_lost =
+            self.follows_moodle() && (existing.len() > 1 || self.request.effective.loses_as_moodle(false));
         let mut incoming = self.incoming(category);
         incoming.sort_by_key(|(id, row)| (row.number("depth"), *id));
         for (id, row) in incoming {

@@ -61,17 +61,16 @@ impl DigestReader {
             if let Some((kind, id)) = all.first().filter(|(kind, _)| Some(*kind) == own)
                 && *kind == self.question
             {
-                self.current =
-                    Some(Current { id: *id, text: Vec::new(), parts: all, depth: 1, skipped: 0 });
+                self.current = Some(Current { id: *id, text: Vec::new(), parts: all, depth: 1, skipped: 0 });
             }
             return;
         };
         current.depth += 1;
         let names_people = |element: &Element| {
             let values = element.children.values().filter_map(|child| child.value.as_ref());
-            values.into_iter().any(|value| {
-                matches!(value.meaning, Meaning::Ref { kind, .. } if Some(kind) == self.user)
-            })
+            values
+                .into_iter()
+                .any(|value| matches!(value.meaning, Meaning::Ref { kind, .. } if Some(kind) == self.user))
         };
         if current.skipped > 0 || element.is_some_and(names_people) {
             current.skipped += 1;

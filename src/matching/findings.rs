@@ -35,7 +35,7 @@ const NEEDED: [(&str, &str, &str); 6] = [
     ("groups.xml", "/group_member/userid", "user"),
     ("groups.xml", "/grouping_group/groupid", "group"),
     ("roles.xml", "/assignment/userid", "user"),
-    ("questions.xml", "/contextid", "context"),
+    ("questions.xml", "/question_category/contextid", "context"),
     ("enrolments.xml", "/enrolment/userid", "user"),
 ];
 
@@ -62,17 +62,20 @@ fn further(request: &Request<'_>) -> Vec<Finding> {
     if request.incoming.manifest.includes_files {
         let missing = contents.missing.iter().map(|(hash, rows)| {
             let folder = hash.get(..2).unwrap_or_default();
-            (format!("files/{folder}/{hash}"), format!("{rows} rows of files.xml need it, and it is not there"))
+            (
+                format!("files/{folder}/{hash}"),
+                format!("{rows} rows of files.xml need it, and it is not there"),
+            )
         });
         tell(&mut all, Severity::Warning, Code::ContentMissing, missing.collect());
     }
     let altered = request.altered.iter();
-    let altered = altered.map(|path| (path.clone(), "the content is not the one that its name says".to_owned()));
+    let altered =
+        altered.map(|path| (path.clone(), "the content is not the one that its name says".to_owned()));
     tell(&mut all, Severity::Warning, Code::ContentAltered, altered.collect());
     let unknown = scan.unknown_documents.iter();
-    let unknown = unknown.map(|path| {
-        (path.clone(), "no description covers it: ids in it stay as they are".to_owned())
-    });
+    let unknown =
+        unknown.map(|path| (path.clone(), "no description covers it: ids in it stay as they are".to_owned()));
     tell(&mut all, Severity::Warning, Code::MemberUnknown, unknown.collect());
     let unknown = scan.unknown_elements.iter().map(|((_, path), (count, member))| {
         (format!("{member}{path}"), format!("{count} elements that no description covers: ids in them stay"))
@@ -97,7 +100,9 @@ pub fn dangling(format: &Format, losses: &Losses) -> Vec<Finding> {
         let count = lost.count;
         let message = match loss {
             Loss::Dangling { kind } => format!("{count} references to no {kind} in the archive, such as{id}"),
-            Loss::Untold { table, key } => format!("{count} numbers{id} that {table} {key:?} tells nothing of"),
+            Loss::Untold { table, key } => {
+                format!("{count} numbers{id} that {table} {key:?} tells nothing of")
+            }
             Loss::Link { name } => format!("{count} links of the unknown name {name}"),
             Loss::Unreadable { format } => format!("{count} values that are no {format}"),
             Loss::Undescribed => continue,

@@ -24,7 +24,10 @@ const ANSWERED: &str = "parent";
 
 struct Open {
     thing: Option<(Kind, i64)>,
+    /// It is that of a user who is left out.
     gone: bool,
+    /// It is about a role that is left out.
+    of_gone_role: bool,
     /// A number between `OWNERS`: which of them said so far whose it is.
     owner: usize,
     has_course: bool,
@@ -79,7 +82,15 @@ impl Reader<'_> {
         let thing = all.first().copied().filter(|(kind, _)| Some(*kind) == own);
         let gone = thing.is_some_and(|(kind, id)| Some(kind) == self.user && self.users.contains(&id));
         let below = all.into_iter().filter(|one| Some(*one) != thing).collect();
-        self.open.push(Open { thing, gone, owner: OWNERS.len(), has_course: false, answered: 0, below });
+        self.open.push(Open {
+            thing,
+            gone,
+            of_gone_role: false,
+            owner: OWNERS.len(),
+            has_course: false,
+            answered: 0,
+            below,
+        });
     }
 
     fn close(&mut self, element: Option<&Element>, name: &str, text: Option<&str>) {
@@ -89,10 +100,10 @@ impl Reader<'_> {
             self.hand_up(closed.below);
             return;
         };
-        let Open { gone, below, answered, has_course, .. } = closed;
+        let Open { gone, of_gone_role, below, answered, has_course, .. } = closed;
         let is_spared = Some(thing.0) == self.event && has_course
             || OF_THE_COURSE.contains(&self.format.kind_name(thing.0));
-        if gone && !is_spared {
+        if of_gone_role || gone && !is_spared {
             for (kind, id) in std::iter::once(thing).chain(below) {
                 self.gone.add(kind, id);
             }
@@ -116,7 +127,9 @@ impl Reader<'_> {
 
     fn value(&mut self, element: Option<&Element>, name: &str, text: Option<&str>) {
         let (Some(element), Some(id)) = (element, text.map(number).filter(|id| *id > 0)) else { return };
-        let Some(Meaning::Ref { kind, .. }) = element.value.as_ref().map(|value| &value.meaning) else { return };
+        let Some(Meaning::Ref { kind, .. }) = element.value.as_ref().map(|value| &value.meaning) else {
+            return;
+        };
         let Some(row) = self.open.last_mut() else { return };
         let Some((own, _)) = row.thing else { return };
         let place = OWNERS.iter().position(|owner| *owner == name);
@@ -131,7 +144,7 @@ impl Reader<'_> {
             row.answered = id;
         }
         let is_of_role = Some(*kind) == self.role && OF_ROLES.contains(&self.format.kind_name(own));
-        row.gone |= is_of_role && self.roles.contains(&id);
+        row.of_gone_role |= is_of_role && self.roles.contains(&id);
     }
 
     /// Everything that goes, answers included.

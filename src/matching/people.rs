@@ -25,8 +25,7 @@ impl Deciding<'_> {
         let Some(kind) = self.kind("role") else { return };
         let request = self.request;
         for (id, row) in self.incoming(kind) {
-            let role =
-                ArchiveRole { short_name: row.text("shortname"), archetype: row.text("archetype") };
+            let role = ArchiveRole { short_name: row.text("shortname"), archetype: row.text("archetype") };
             let asked = request.role_mapping.get(&id).copied();
             let matched = match_role(&role, request.roles, asked, request.effective.compatibility);
             self.plan.findings.extend(check_role(id, matched));

@@ -104,8 +104,7 @@ impl Contents {
         let users = self.needed_users();
         let mut keys = Keys::of(&users, site, mapping);
         let hidden = users.iter().filter(|user| mapping.get(&user.id) == Some(&Mapping::Pseudonymise));
-        keys.usernames
-            .extend(hidden.map(|user| format!("anon{}", pseudonym(pseudonym_key, from, user))));
+        keys.usernames.extend(hidden.map(|user| format!("anon{}", pseudonym(pseudonym_key, from, user))));
         keys
     }
 }
@@ -122,7 +121,8 @@ fn pseudonym(key: &[u8], from: &OriginalSite, user: &ArchiveUser) -> u64 {
 /// The values of a row of `users.xml` that does not tell who it is: those of an anonymised backup, by name of the field.
 pub fn constants(format: &Format, number: u64) -> BTreeMap<String, String> {
     let root = format.document("users.xml").map(|found| &found.document.root);
-    let user: Option<&Element> = root.filter(|root| root.name == USER[0]).and_then(|root| root.children.get(USER[1]));
+    let user: Option<&Element> =
+        root.filter(|root| root.name == USER[0]).and_then(|root| root.children.get(USER[1]));
     let fields = user.into_iter().flat_map(|user| &user.children);
     let constant = |(name, field): (&String, &Element)| {
         let constant = field.value.as_ref()?.anonymous.as_ref()?;
@@ -168,7 +168,8 @@ impl Deciding<'_> {
     fn match_account(&mut self, user: i64, account: i64) {
         let Some(kind) = self.kind("user") else { return };
         self.plan.map.set(kind, user, account);
-        let contexts = |contents: &'_ Contents, id| contents.user_contexts.get(&id).cloned().unwrap_or_default();
+        let contexts =
+            |contents: &'_ Contents, id| contents.user_contexts.get(&id).cloned().unwrap_or_default();
         let Some(target) = self.request.target else { return };
         let there = contexts(target.contents, account);
         for (kind, context) in contexts(self.request.incoming.contents, user) {

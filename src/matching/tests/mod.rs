@@ -1,6 +1,7 @@
 //! Archives of a real Moodle into new courses, into themselves, and twice; and what contradicts.
 
 mod conflicts;
+mod properties;
 mod world;
 
 use world::*;
@@ -90,8 +91,10 @@ fn into_a_new_course_everything_is_created_and_known_users_are_matched() -> anyh
     let plan = Restore::new(Target::NewCourse).accounts(read.accounts()).plan(&read, None)?;
     assert_eq!(plan.counts["user"].matched, read.contents.users.len() as u64);
     assert!(plan.conflicts.is_empty() && plan.new_accounts.is_empty());
-    let created = ["group", "grouping", "course_section", "question_category", "question", "grade_item", "enrol"];
-    for kind in created.into_iter().chain(["grade_category", "badge", "block", "group_member", "forum_post"]) {
+    let created =
+        ["group", "grouping", "course_section", "question_category", "question", "grade_item", "enrol"];
+    for kind in created.into_iter().chain(["grade_category", "badge", "block", "group_member", "forum_post"])
+    {
         assert_eq!(plan.counts[kind].created, read.ids(kind).len() as u64, "{kind}");
         assert!(!read.ids(kind).is_empty(), "{kind}");
     }
@@ -115,7 +118,11 @@ fn every_fixture_is_decided_as_a_whole() -> anyhow::Result<()> {
                 let mut plan = restore.accounts(read.accounts()).plan(&read, None)?;
                 // Without users the site's own ways into the course are made.
                 let skipped = plan.counts.iter().filter(|(_, count)| count.skipped > 0).map(|(kind, _)| kind);
-                assert!(skipped.clone().all(|kind| kind == "enrol"), "{name}: {:?}", skipped.collect::<Vec<_>>());
+                assert!(
+                    skipped.clone().all(|kind| kind == "enrol"),
+                    "{name}: {:?}",
+                    skipped.collect::<Vec<_>>()
+                );
                 check(name, &read, &mut plan, FAR)?;
             }
         }
@@ -130,7 +137,8 @@ fn every_fixture_is_decided_as_a_whole() -> anyhow::Result<()> {
 #[test]
 fn an_archive_into_its_own_course_is_there_already_but_for_activities() -> anyhow::Result<()> {
     let read = Read::fixture(RICH)?;
-    let accounts = read.accounts().into_iter().map(|account| Account { id: account.id - ACCOUNTS, ..account });
+    let accounts =
+        read.accounts().into_iter().map(|account| Account { id: account.id - ACCOUNTS, ..account });
     let mut restore = Restore::new(Target::CurrentAdding).accounts(accounts.collect());
     restore.site.is_same = true;
     let course = &read.manifest.original_course;
@@ -168,8 +176,10 @@ fn a_second_merge_doubles_nothing_but_activities() -> anyhow::Result<()> {
     let created = created_outside(&read, &plan)?;
     assert!(created.is_subset(&BTreeSet::from(new)), "{created:?}");
     let format = Format::embedded();
-    let kinds = ["group", "grouping", "group_member", "question", "question_answer", "question_version", "enrol"];
-    for name in kinds.into_iter().chain(["course_section", "scale", "grade_category", "grade_item", "badge"]) {
+    let kinds =
+        ["group", "grouping", "group_member", "question", "question_answer", "question_version", "enrol"];
+    for name in kinds.into_iter().chain(["course_section", "scale", "grade_category", "grade_item", "badge"])
+    {
         let Some(kind) = format.kind(name) else { continue };
         let outside = |id: &i64| name != "grade_item" || read.contents.rows.get(kind, *id).is_some();
         for id in read.ids(name).into_iter().filter(outside) {
@@ -189,6 +199,9 @@ fn the_order_of_documents_and_rows_changes_nothing() -> anyhow::Result<()> {
     assert!(Contents::read(&format, &backwards, &hosts(), &limits)? == read.contents, "backwards");
     assert_eq!(Scan::read(&format, &backwards, &limits)?, read.scan);
     let restore = Restore::new(Target::ExistingAdding).accounts(read.accounts());
-    assert!(restore.plan(&read, Some(&read))? == restore.plan(&turned, Some(&turned))?, "the plan is the same");
+    assert!(
+        restore.plan(&read, Some(&read))? == restore.plan(&turned, Some(&turned))?,
+        "the plan is the same"
+    );
     Ok(())
 }

@@ -99,7 +99,8 @@ pub(super) struct Restore {
 
 /// Roles of a platform as it is installed, but for one of a user's own.
 pub(super) fn site_roles() -> Vec<SiteRole> {
-    let roles = ["manager", "coursecreator", "editingteacher", "teacher", "student", "guest", "user", "frontpage"];
+    let roles =
+        ["manager", "coursecreator", "editingteacher", "teacher", "student", "guest", "user", "frontpage"];
     let role = |(id, name): (i64, &&str)| SiteRole {
         id,
         short_name: (*name).to_owned(),
