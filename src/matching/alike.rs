@@ -7,6 +7,8 @@ use super::deciding::Deciding;
 use super::rows::Row;
 use super::table::{ALIKE, Among, CLOSED, fields};
 use crate::format::Kind;
+use crate::restore::Setting;
+use crate::restore::sections::takes_format_option;
 
 /// The conditions of a course's completion. A course that has some keeps them, and nothing is added to them, as in Moodle
 /// (`restore_course_completion_structure_step::execute_condition`).
@@ -43,11 +45,12 @@ impl Deciding<'_> {
                 if self.plan.map.get(kind, id).is_some() {
                     continue;
                 }
-                if row.above.is_some_and(|(kind, id)| self.plan.left_out.has(kind, id)) {
+                let is_shared = *among == Among::Course;
+                if !is_shared && row.above.is_some_and(|(kind, id)| self.plan.left_out.has(kind, id)) {
                     self.plan.left_out.add(kind, id);
                     continue;
                 }
-                let place = self.place_of(row, *among, list);
+                let place = self.place_of(name, id, row, *among, list);
                 let found = place.and_then(|place| match *among {
                     // One of the site's: everything of that name is it.
                     Among::Course => there.get(&place)?.front().copied(),
@@ -55,7 +58,9 @@ impl Deciding<'_> {
                 });
                 match found {
                     Some(same) => self.is_same(kind, id, same),
-                    None if is_settled || self.is_closed(name, row) => self.plan.left_out.add(kind, id),
+                    None if is_settled || !is_shared && self.is_closed(name, row) => {
+                        self.plan.left_out.add(kind, id)
+                    }
                     None => {}
                 }
             }
@@ -63,7 +68,7 @@ impl Deciding<'_> {
     }
 
     /// Where a row would be in the course; none if what it stands in, or refers to, is new there.
-    fn place_of(&self, row: &Row, among: Among, list: &'static str) -> Option<Place> {
+    fn place_of(&self, name: &str, id: i64, row: &Row, among: Among, list: &'static str) -> Option<Place> {
         let above = match row.above.filter(|_| among == Among::Siblings) {
             Some((kind, id)) => Some((kind, self.plan.map.get(kind, id)?)),
             None => None,
@@ -71,6 +76,11 @@ impl Deciding<'_> {
         let mut key = Vec::new();
         for (field, kind) in fields(list) {
             let old = row.number(field);
+            let settings = self.block_settings.get(&id).filter(|_| name == "block" && field == "configdata");
+            if let Some(settings) = settings {
+                key.push(settings.clone());
+                continue;
+            }
             key.push(match kind {
                 Some(kind) if old > 0 => {
                     let new = self.kind(kind).and_then(|kind| self.plan.map.get(kind, old));
@@ -84,6 +94,9 @@ impl Deciding<'_> {
 
     /// Whether a row stands in something of the course that stays as it is.
     fn is_closed(&self, name: &str, row: &Row) -> bool {
+        if self.is_other_configuration(name, row) {
+            return true;
+        }
         let mut above = row.above.filter(|_| !ADDED.contains(&name));
         for _ in 0..DEPTH {
             let Some((kind, id)) = above else { return false };
@@ -93,6 +106,21 @@ impl Deciding<'_> {
             above = self.rows().get(kind, id).and_then(|row| row.above);
         }
         false
+    }
+
+    /// Whether a row configures what is not configured by this restore: the course without `overwrite_conf`, or a section
+    /// of the course for another course format.
+    fn is_other_configuration(&self, name: &str, row: &Row) -> bool {
+        let Some((kind, _)) = row.above.filter(|(kind, id)| self.is_there(*kind, *id)) else { return false };
+        match (name, self.request.format.kind_name(kind)) {
+            ("customfield_data", "course") => !self.request.effective.is_on(Setting::OverwriteConf),
+            ("course_format_option", "course_section") => {
+                let course = self.kind("course").into_iter().flat_map(|kind| self.existing(kind)).next();
+                let format = course.map_or("", |(_, row)| row.text("format"));
+                !takes_format_option(row.text("format"), format, false)
+            }
+            _ => false,
+        }
     }
 
     /// Whether a thing of the archive is one that the course's documents have.

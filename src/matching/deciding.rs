@@ -29,12 +29,16 @@ pub(super) struct Deciding<'r> {
     pub plan: Plan,
     /// Users that are left out with all that is theirs.
     pub gone_users: BTreeSet<i64>,
+    /// Users who are in the course already, and stay there as they are.
+    pub staying_users: BTreeSet<i64>,
     /// Roles that are left out.
     pub gone_roles: BTreeSet<i64>,
     /// Things of the course that something of the archive is already.
     pub taken: BTreeSet<(Kind, i64)>,
     /// Matched things that take something over.
     pub merged: BTreeSet<(Kind, i64)>,
+    /// Settings of the archive's blocks as they will be, by block.
+    pub block_settings: BTreeMap<i64, String>,
 }
 
 /// Decides what becomes of everything in an archive.
@@ -64,9 +68,11 @@ pub fn decide(request: &Request<'_>) -> Result<Plan, DecideError> {
         request,
         plan,
         gone_users: BTreeSet::new(),
+        staying_users: BTreeSet::new(),
         gone_roles: BTreeSet::new(),
         taken: BTreeSet::new(),
         merged: BTreeSet::new(),
+        block_settings: BTreeMap::new(),
     };
     deciding.course();
     deciding.users().map_err(DecideError::Contradictions)?;
@@ -78,6 +84,7 @@ pub fn decide(request: &Request<'_>) -> Result<Plan, DecideError> {
     deciding.banks();
     deciding.gradebook();
     deciding.enrolments();
+    deciding.blocks()?;
     deciding.alike();
     deciding.files();
     deciding.check();
@@ -166,13 +173,16 @@ impl<'r> Deciding<'r> {
         }
     }
 
-    /// Everything that is of users and roles who are left out.
+    /// Everything that is of users and roles who are left out, and what the archive says of users who stay as they are.
     fn follow_gone(&mut self) -> Result<(), MatchError> {
-        if self.gone_users.is_empty() && self.gone_roles.is_empty() {
-            return Ok(());
+        if !self.staying_users.is_empty() {
+            let below = followers::below(self.request, &self.staying_users)?;
+            self.plan.left_out.extend(&below);
         }
-        let followers = followers::read(self.request, &self.gone_users, &self.gone_roles)?;
-        self.plan.left_out.extend(&followers);
+        if !self.gone_users.is_empty() || !self.gone_roles.is_empty() {
+            let followers = followers::read(self.request, &self.gone_users, &self.gone_roles)?;
+            self.plan.left_out.extend(&followers);
+        }
         Ok(())
     }
 
@@ -184,7 +194,10 @@ impl<'r> Deciding<'r> {
             let mut count = Count::default();
             for id in defined.sorted(kind) {
                 let is_mapped = self.plan.map.get(kind, id).is_some();
-                let one = match (self.plan.left_out.has(kind, id), is_mapped) {
+                let is_left_out = self.plan.left_out.has(kind, id);
+                // Whoever is left out leads to nobody; a double is what it is a double of.
+                let is_double = is_left_out && self.plan.map.get(kind, id).is_some_and(|new| new > 0);
+                let one = match (is_left_out && !is_double, is_mapped) {
                     (true, _) => &mut count.skipped,
                     (false, true) if self.merged.contains(&(kind, id)) => &mut count.merged,
                     (false, true) => &mut count.matched,

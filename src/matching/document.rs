@@ -55,7 +55,7 @@ impl MatchError {
         }
     }
 
-    fn of(path: &str, error: XmlError) -> Self {
+    pub(super) fn of(path: &str, error: XmlError) -> Self {
         let path = path.to_owned();
         match error {
             XmlError::Input(error) => Self::Read { path, error },

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::document::{MatchError, Source, is_document, number};
 use super::plan::Request;
 use super::rows::{defined, defines};
+use super::table::{ALIKE, Among};
 use crate::format::{Element, Format, Kind, Meaning, Refs, Step};
 
 /// Fields that say whose a row is, the first that a row has.
@@ -50,6 +51,8 @@ struct Reader<'r> {
     user: Option<Kind>,
     role: Option<Kind>,
     event: Option<Kind>,
+    /// Kinds of things that stand in several places.
+    shared: Vec<Kind>,
     gone: Refs,
     answers: BTreeMap<(Kind, i64), Vec<Answer>>,
     open: Vec<Open>,
@@ -61,12 +64,29 @@ pub(super) fn read(
     users: &BTreeSet<i64>,
     roles: &BTreeSet<i64>,
 ) -> Result<Refs, MatchError> {
+    look_through(request, users, roles, is_document)
+}
+
+/// Reads what stands below the rows of users who are in the course as they are.
+pub(super) fn below(request: &Request<'_>, users: &BTreeSet<i64>) -> Result<Refs, MatchError> {
+    look_through(request, users, &BTreeSet::new(), |path| path == "users.xml")
+}
+
+fn look_through(
+    request: &Request<'_>,
+    users: &BTreeSet<i64>,
+    roles: &BTreeSet<i64>,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Refs, MatchError> {
     let format = request.format;
     let source = Source { format, members: request.incoming.members, limits: request.limits };
     let [user, role, event] = ["user", "role", "event"].map(|name| format.kind(name));
     let (gone, answers) = (Refs::default(), BTreeMap::new());
-    let mut reader = Reader { format, users, roles, user, role, event, gone, answers, open: Vec::new() };
-    for member in source.list()?.iter().filter(|member| is_document(member.path.as_str())) {
+    let shared = ALIKE.iter().filter(|(_, among, _)| *among == Among::Course);
+    let shared = shared.filter_map(|(name, ..)| format.kind(name)).collect();
+    let mut reader =
+        Reader { format, users, roles, user, role, event, shared, gone, answers, open: Vec::new() };
+    for member in source.list()?.iter().filter(|member| is_wanted(member.path.as_str())) {
         source.read(member, &mut |step| match step {
             Step::Open { element, attributes, .. } => reader.open(element, attributes),
             Step::Close { element, name, text } => reader.close(element, name, text),
@@ -81,7 +101,9 @@ impl Reader<'_> {
         let all = element.map(|element| defines(element, attributes)).unwrap_or_default();
         let thing = all.first().copied().filter(|(kind, _)| Some(*kind) == own);
         let gone = thing.is_some_and(|(kind, id)| Some(kind) == self.user && self.users.contains(&id));
-        let below = all.into_iter().filter(|one| Some(*one) != thing).collect();
+        let thing = thing.filter(|(kind, _)| !self.shared.contains(kind));
+        let below =
+            all.into_iter().filter(|one| Some(*one) != thing && !self.shared.contains(&one.0)).collect();
         self.open.push(Open {
             thing,
             gone,

@@ -9,6 +9,7 @@
 
 mod alike;
 mod banks;
+mod blocks;
 mod contents;
 mod course;
 mod deciding;

@@ -10,7 +10,7 @@ pub(super) const RULED: &[(&str, &str)] = &[
     ("grouping", "name idnumber description"),
     ("scale", "name scale"),
     ("outcome", "shortname"),
-    ("course", ""),
+    ("course", "format"),
     ("course_category", ""),
     ("course_section", "number name summary component itemid"),
     ("course_module", "modulename sectionid sectionnumber idnumber"),
@@ -29,7 +29,7 @@ pub(super) const RULED: &[(&str, &str)] = &[
 pub(super) enum Among {
     /// Those in the same container.
     Siblings,
-    /// All of the course.
+    /// All of the course. Rows of one id stand in several places then, so none is left out with a place.
     Course,
 }
 
@@ -42,8 +42,7 @@ pub(super) enum Among {
 /// a second merge doubles them.
 pub(super) const ALIKE: &[(&str, Among, &str)] = &[
     ("tag", Among::Course, "rawname"),
-    ("user_info_field", Among::Siblings, "field_name"),
-    ("user_preference", Among::Siblings, "name"),
+    ("user_info_field", Among::Course, "field_name"),
     ("customfield_data", Among::Siblings, "shortname type groupid:group groupingid:grouping"),
     ("course_format_option", Among::Siblings, "format name"),
     ("user_enrolment", Among::Siblings, "userid:user"),
@@ -80,7 +79,7 @@ pub(super) const ALIKE: &[(&str, Among, &str)] = &[
 ];
 
 /// Things that stay as they are once they are matched: what the archive has below them beyond what is there is left out.
-pub(super) const CLOSED: &[&str] = &["user", "question_version", "event", "block", "badge"];
+pub(super) const CLOSED: &[&str] = &["question_version", "event", "block", "badge"];
 
 /// Kinds of things that belong to the site, not to a course.
 pub(super) const OF_SITE: &[&str] = &[

@@ -171,6 +171,11 @@ impl Deciding<'_> {
         let contexts =
             |contents: &'_ Contents, id| contents.user_contexts.get(&id).cloned().unwrap_or_default();
         let Some(target) = self.request.target else { return };
+        if target.survey.defined.has(kind, account) {
+            // He stays as he is, and so does all below him.
+            self.plan.left_out.add(kind, user);
+            self.staying_users.insert(user);
+        }
         let there = contexts(target.contents, account);
         for (kind, context) in contexts(self.request.incoming.contents, user) {
             if let Some((_, same)) = there.iter().find(|(other, _)| *other == kind) {

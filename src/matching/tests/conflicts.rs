@@ -109,6 +109,10 @@ fn who_is_left_out_takes_what_is_his_along_and_nothing_else() -> anyhow::Result<
     let files = read.contents.rows.of(kind("file")).filter(|(_, row)| his.contains(&row.number("contextid")));
     files.for_each(|(id, _)| assert!(plan.left_out.has(kind("file"), id)));
     assert!(plan.left_out.has(picture, his[0]));
+    // What he shares with others stays.
+    for name in ["tag", "user_info_field"] {
+        assert_eq!(left_out(&plan, name), [0; 0], "{name}");
+    }
     check("a drop", &read, &mut plan, FAR)
 }
 
@@ -128,8 +132,8 @@ fn a_pseudonym_is_the_same_the_second_time_and_another_one_for_another_key() -> 
     let his = &read.contents.user_contexts[&6];
     let files = read.contents.rows.of(kind("file")).filter(|(_, row)| row.number("contextid") == his[0].1);
     files.for_each(|(id, _)| assert!(plan.left_out.has(kind("file"), id)));
-    let (username, host) = (account.username.clone(), 1);
-    let made = Account { id: 950, username: username.clone(), host, ..Account::default() };
+    let username = account.username;
+    let made = Account { id: 950, username: username.clone(), host: 1, ..Account::default() };
     let keys = read.contents.keys(&read.manifest.original_site, &restore.site, &restore.mapping, KEY);
     assert!(keys.usernames.contains(&username));
     let again = Restore::new(Target::NewCourse).mapping(6, Mapping::Pseudonymise).accounts(vec![made]);
@@ -228,7 +232,7 @@ fn what_nobody_described_is_told() -> anyhow::Result<()> {
     let read = Read::fixture("gen_xs-nu")?;
     let strange =
         read.with("groups.xml", "<groupings>", "<odd><a>1</a><a>2</a></odd><odd></odd><groupings>")?;
-    let mut archive = strange.archive.clone();
+    let mut archive = strange.archive;
     let path = crate::course::in_memory::path_of("course/strange.xml");
     archive.members.insert(path, b"<strange></strange>".to_vec());
     let plan = Restore::new(Target::NewCourse).plan(&Read::of(archive)?, None)?;

@@ -171,7 +171,9 @@ fn a_second_merge_doubles_nothing_but_activities() -> anyhow::Result<()> {
     let (course, first, next) = restore.restored(&read, FAR)?;
     let restore = Restore::new(Target::ExistingAdding).accounts(read.accounts());
     let mut plan = restore.plan(&read, Some(&course))?;
-    // Blocks about an activity, or with a link in them, are about the new activity.
+    let block = Format::embedded().kind("block").ok_or_else(|| anyhow::anyhow!("a kind"))?;
+    // Blocks about an activity are about the new activity.
+    assert_eq!(plan.counts["block"].matched + 2, read.contents.rows.of(block).count() as u64);
     let new = ["logstore_standard_log", "file", "block", "block_position", "context"].map(str::to_owned);
     let created = created_outside(&read, &plan)?;
     assert!(created.is_subset(&BTreeSet::from(new)), "{created:?}");
