@@ -59,7 +59,7 @@ impl Deciding<'_> {
                 match found {
                     Some(same) => self.is_same(kind, id, same),
                     None if is_settled || !is_shared && self.is_closed(name, row) => {
-                        self.plan.left_out.add(kind, id)
+                        self.plan.left_out.add(kind, id);
                     }
                     None => {}
                 }

@@ -35,7 +35,7 @@ impl Deciding<'_> {
             }
             let mut reader = RowReader::new(&wanted, &mut rows, None);
             read(format, &found.document.root, bytes.as_slice(), request.limits, &mut |step| {
-                reader.see(step)
+                reader.see(step);
             })
             .map_err(|error| MatchError::of(path, error))?;
         }

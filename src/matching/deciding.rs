@@ -58,6 +58,7 @@ pub fn decide(request: &Request<'_>) -> Result<Plan, DecideError> {
         groupings: BTreeMap::new(),
         sections: BTreeMap::new(),
         without_section: BTreeSet::new(),
+        manual_users: BTreeSet::new(),
         banks: BTreeMap::new(),
         without_number: Refs::default(),
         counts: BTreeMap::new(),

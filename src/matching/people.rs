@@ -10,8 +10,11 @@ use crate::restore::groups::{Group, GroupDecision, Visibility, match_group};
 use crate::restore::precheck::check_role;
 use crate::restore::roles::{ArchiveRole, match_role};
 
+/// The method of those whom someone brought in by hand.
+const MANUAL: &str = "manual";
+
 /// Methods of enrolment of which a course has one.
-const ONCE: [&str; 2] = ["manual", "guest"];
+const ONCE: [&str; 2] = [MANUAL, "guest"];
 
 fn group(id: i64, row: &Row) -> Group {
     let [name, id_number, description] =
@@ -96,12 +99,18 @@ impl Deciding<'_> {
     /// same as one of the course (`restore_instance` of the plugins) are that.
     pub fn enrolments(&mut self) {
         let Some(kind) = self.kind("enrol") else { return };
-        let work = self.request.effective.enrolment_work();
-        if matches!(work, EnrolmentWork::Unchanged | EnrolmentWork::SiteDefaults) {
-            for (id, _) in self.incoming(kind) {
-                self.plan.left_out.add(kind, id);
-            }
-            return;
+        let stays = |method: &str| match self.request.effective.enrolment_work() {
+            EnrolmentWork::Unchanged | EnrolmentWork::SiteDefaults => false,
+            EnrolmentWork::ManualUsers => method == MANUAL,
+            EnrolmentWork::Methods | EnrolmentWork::MethodsAndUsers => true,
+        };
+        let gone = self.incoming(kind).into_iter().filter(|(_, row)| !stays(row.text("enrol")));
+        for (id, _) in gone.collect::<Vec<_>>() {
+            self.plan.left_out.add(kind, id);
+            self.plan.map.set(kind, id, 0);
+        }
+        if self.request.effective.enrolment_work() == EnrolmentWork::ManualUsers {
+            self.manual_users(kind);
         }
         let role = self.kind("role");
         let existing = self.existing(kind);
@@ -121,5 +130,17 @@ impl Deciding<'_> {
                 self.is_same(kind, id, *same);
             }
         }
+    }
+    /// Users of methods that do not come along (`restore_enrolments_structure_step::process_enrol`).
+    fn manual_users(&mut self, enrol: Kind) {
+        let Some(enrolment) = self.kind("user_enrolment") else { return };
+        let (mut by_hand, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for (_, row) in self.incoming(enrolment) {
+            let is_gone =
+                row.above.is_none_or(|(kind, id)| kind == enrol && self.plan.left_out.has(kind, id));
+            let users = if is_gone { &mut others } else { &mut by_hand };
+            users.insert(row.number("userid"));
+        }
+        self.plan.manual_users = others.difference(&by_hand).copied().collect();
     }
 }

@@ -122,7 +122,8 @@ pub struct Plan {
     /// to someone whom the result must not know leads to 0.
     pub map: IdMap,
     /// Rows of the archive, by their old ids, that are to be taken out before it is renumbered, with all below them. Some
-    /// are in the map as well: they are doubles, and what refers to them follows.
+    /// are in the map as well, and what refers to them follows: doubles lead to what they are doubles of, and whoever the
+    /// result must not know leads to 0.
     pub left_out: Refs,
     /// What becomes of each user, by id.
     pub users: BTreeMap<i64, UserDecision>,
@@ -140,6 +141,8 @@ pub struct Plan {
     pub sections: BTreeMap<i64, SectionDecision>,
     /// Course modules whose section is not in the archive, in a course without any: sections 0 and 1 are created for them.
     pub without_section: BTreeSet<i64>,
+    /// Users, by their ids in the archive, who become manual enrolments because their methods do not come along.
+    pub manual_users: BTreeSet<i64>,
     /// Where each question bank goes, by its context.
     pub banks: BTreeMap<i64, BankPlace>,
     /// Things that are created without their id number: it is taken, or may not be set.

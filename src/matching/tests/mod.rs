@@ -1,6 +1,7 @@
 //! Archives of a real Moodle into new courses, into themselves, and twice; and what contradicts.
 
 mod conflicts;
+mod merging;
 mod properties;
 mod world;
 

@@ -13,7 +13,7 @@ use crate::moodle::{self, Manifest};
 use crate::renumber::{IdMap, Losses, Renumber, Survey};
 use crate::restore::roles::SiteRole;
 use crate::restore::users::{Account, Candidates, Hosts, Mapping, Site};
-use crate::restore::{Asked, Effective, Locks, Target, Values, resolve};
+use crate::restore::{Asked, CourseChoices, Effective, Locks, Target, Values, resolve};
 
 /// Far from every id of the fixtures, as a site's sequences are from a platform's.
 pub(super) const FAR: i64 = 1_000_000_000_000;
@@ -95,6 +95,7 @@ pub(super) struct Restore {
     pub roles: Vec<SiteRole>,
     pub ids: CourseIds,
     pub altered: BTreeSet<String>,
+    pub choices: CourseChoices,
 }
 
 /// Roles of a platform as it is installed, but for one of a user's own.
@@ -120,6 +121,7 @@ impl Restore {
             roles: site_roles(),
             ids: CourseIds { course: 77, context: 770, system_context: 1 },
             altered: BTreeSet::new(),
+            choices: CourseChoices::default(),
         }
     }
 
@@ -140,7 +142,8 @@ impl Restore {
 
     pub fn effective(&self, manifest: &Manifest) -> anyhow::Result<Effective> {
         let (target, compatibility) = (self.target, self.compatibility);
-        let asked = Asked { target, compatibility, settings: Values::default(), ..Asked::default() };
+        let (choices, settings) = (self.choices.clone(), Values::default());
+        let asked = Asked { target, compatibility, choices, settings, ..Asked::default() };
         resolve(&asked, &Locks::default(), manifest).map_err(|found| anyhow::anyhow!("{found:?}"))
     }
 
