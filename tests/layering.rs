@@ -17,6 +17,7 @@ const DOMAIN: &[&str] = &[
     "filter",
     "format",
     "job",
+    "matching",
     "moodle",
     "renumber",
     "restore",

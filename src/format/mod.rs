@@ -10,6 +10,7 @@ mod description;
 mod edit;
 mod notation;
 mod outcome;
+mod read;
 mod registry;
 mod rewrite;
 mod seen;
@@ -26,6 +27,7 @@ pub use description::{
 pub use edit::{Edit, Place, Spot};
 pub use notation::NotationError;
 pub use outcome::{IdSet, Link, Outcome, Refs};
+pub use read::{Step, read};
 pub use registry::{Format, FormatError, Located};
 pub use rewrite::{Keep, Purpose, Rewrite, RewriteError, moved};
 pub use seen::LISTED;

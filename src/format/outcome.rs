@@ -44,6 +44,11 @@ impl Refs {
         self.0.get(&kind).is_some_and(|ids| ids.contains(&id))
     }
 
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(HashSet::is_empty)
+    }
+
     /// The kinds it holds ids of.
     pub fn kinds(&self) -> impl Iterator<Item = Kind> {
         self.0.keys().copied()

@@ -67,6 +67,16 @@ labels! {
         QuestionBankTops = "QUESTION_BANK_TOPS",
         /// A category or a section is below itself.
         Loop = "LOOP",
+        /// A row of `files.xml` needs a content that the archive lacks.
+        ContentMissing = "CONTENT_MISSING",
+        /// A content is not what its name says.
+        ContentAltered = "CONTENT_ALTERED",
+        /// No description covers a document.
+        MemberUnknown = "MEMBER_UNKNOWN",
+        /// No description covers an element.
+        ElementUnknown = "ELEMENT_UNKNOWN",
+        /// A reference leads nowhere.
+        ReferenceDangling = "REFERENCE_DANGLING",
     }
 }
 

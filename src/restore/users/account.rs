@@ -224,7 +224,7 @@ impl Candidates {
     }
 
     /// Accounts of exactly that name, of any host.
-    pub(super) fn by_username(&self, username: &str) -> impl Iterator<Item = &Account> {
+    pub fn by_username(&self, username: &str) -> impl Iterator<Item = &Account> {
         self.accounts(self.by_username.get(username))
     }
 
