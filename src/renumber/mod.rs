@@ -7,6 +7,7 @@
 //! Where ids are is said by the descriptions of [`format`](crate::format); this module knows no plugin, only the formats
 //! of values (`codecs`). Pure: a document comes as bytes and goes as bytes.
 
+mod amend;
 mod canonical;
 mod codecs;
 mod ids;
@@ -24,6 +25,7 @@ mod value;
 
 use std::io::{BufRead, Write};
 
+pub use amend::Amendments;
 pub use canonical::Canonical;
 pub use losses::{Loss, Losses, Lost};
 pub use map::IdMap;
