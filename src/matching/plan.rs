@@ -6,7 +6,7 @@ use super::contents::Contents;
 use super::scan::Scan;
 use super::users::{NewAccount, UserConflict};
 use crate::course::Members;
-use crate::format::{Format, Kind, Refs};
+use crate::format::{Format, IdSet, Kind, Refs};
 use crate::job::Finding;
 use crate::limits::Limits;
 use crate::moodle::Manifest;
@@ -156,6 +156,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What stays of the kinds of which something is left out, for [`Purpose::keep`](crate::format::Purpose). Contexts are
+    /// not among them: they go with the rows that have them, and some rows have none.
+    pub fn kept(&self, format: &Format, survey: &Survey) -> BTreeMap<Kind, IdSet> {
+        let context = format.kind("context");
+        let kinds = self.left_out.kinds().filter(|kind| Some(*kind) != context);
+        let stays = |kind: Kind| {
+            let ids = survey.defined.of(kind).into_iter().flatten().copied();
+            ids.filter(|id| !self.left_out.has(kind, *id)).collect()
+        };
+        kinds.map(|kind| (kind, stays(kind))).collect()
+    }
+
     /// Gives everything that is created the next ids from `next` on, and answers with the first one unused.
     pub fn allocate(&mut self, format: &Format, survey: &Survey, next: i64) -> i64 {
         let mut created = Refs::default();

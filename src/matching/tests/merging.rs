@@ -48,7 +48,7 @@ fn sections_take_what_is_empty_and_what_configures_the_course_stays_away() -> an
     assert_eq!(plan.sections[&2], decision);
     assert_eq!(plan.counts["course_section"].merged, 1);
     // Files of the summary come along with it, if they are not there; those of other sections do not.
-    let mut without = bare.archive.clone();
+    let mut without = bare.archive;
     without.members.retain(|path, _| path.as_str() != "files.xml");
     let plan = restore.plan(&read, Some(&Read::of(without)?))?;
     for (id, row) in read.contents.rows.of(kind("file")) {
@@ -56,7 +56,7 @@ fn sections_take_what_is_empty_and_what_configures_the_course_stays_away() -> an
         match (row.text("component"), row.text("filearea")) {
             ("course", "section") => assert_eq!(is_out, row.number("itemid") != 2, "{id}"),
             ("course", "summary" | "overviewfiles") | ("group" | "user" | "badges", _) => {
-                assert!(is_out, "{id}")
+                assert!(is_out, "{id}");
             }
             ("mod_page" | "mod_forum", _) => assert!(!is_out, "{id}"),
             _ => {}

@@ -7,7 +7,7 @@ use super::super::*;
 use crate::backup::Compatibility;
 use crate::course::in_memory::{InMemory, fixture, path_of};
 use crate::course::{Member, MemberPath, Members};
-use crate::format::Format;
+use crate::format::{Conditions, Format, Purpose, Rewrite};
 use crate::limits::Limits;
 use crate::moodle::{self, Manifest};
 use crate::renumber::{IdMap, Losses, Renumber, Survey};
@@ -205,6 +205,29 @@ pub(super) fn renumbered_by(read: &Read, map: &IdMap) -> anyhow::Result<(InMemor
         new.members.insert(path_of(&renumber.member_path(path.as_str())), out);
     }
     Ok((new, renumber.finish()))
+}
+
+/// An archive without what a plan leaves out.
+pub(super) fn without_left_out(read: &Read, plan: &Plan) -> anyhow::Result<Read> {
+    let (format, limits) = (Format::embedded(), Limits::default());
+    let kept = plan.kept(&format, &read.survey);
+    let purpose = Purpose {
+        compatibility: Compatibility::Strict,
+        on: Conditions::all(),
+        keep: kept.iter().map(|(kind, ids)| (*kind, ids)).collect(),
+        gone: Vec::new(),
+        date_offset: 0,
+        values: Vec::new(),
+        links_of: None,
+    };
+    let mut rest = read.archive.clone();
+    for (path, bytes) in &mut rest.members {
+        let Some(found) = format.document(path.as_str()) else { continue };
+        let mut out = Vec::new();
+        Rewrite::new(&format, &purpose, &found.document.root, &mut out).run(bytes.as_slice(), &limits)?;
+        *bytes = out;
+    }
+    Read::of(rest)
 }
 
 /// An archive that lists its members from behind.
