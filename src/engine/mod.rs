@@ -14,6 +14,8 @@ mod copy;
 mod courses;
 mod derive;
 mod directory;
+#[cfg(test)]
+mod directory_tests;
 mod encode;
 mod error;
 mod feed;
