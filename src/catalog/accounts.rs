@@ -218,9 +218,11 @@ async fn find(conn: &mut AnyConnection, site: &SiteId, keys: &Keys) -> Result<Ve
     let email_keys: Vec<String> = keys.email_starts.iter().map(|start| folded(start)).collect();
     let usernames: Vec<String> = keys.usernames.iter().cloned().collect();
     let deleted_emails: Vec<String> = keys.deleted_emails.iter().cloned().collect();
-    for (condition, texts) in
+    for (condition, mut texts) in
         [("username", usernames), ("email_key", email_keys), ("deleted = 1 AND email", deleted_emails)]
     {
+        // No account has it, and one of the databases refuses it.
+        texts.retain(|text| !text.contains('\0'));
         for batch in texts.chunks(sql::BATCH) {
             let head = concat!("SELECT ", matchable_columns!(), " FROM accounts WHERE site = $1 AND ");
             let list = sql::placeholders(2, batch.len());

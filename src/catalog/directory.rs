@@ -73,7 +73,30 @@ impl Catalog {
     }
 }
 
+/// A text that a statement gives.
+struct Key(String);
+
+impl Stored for Key {
+    const TABLE: &'static str = "sites";
+    const KEY: &'static [&'static str] = &[];
+
+    fn parse(cells: &Cells<'_>) -> Result<Self, CatalogError> {
+        Ok(Self(cells.text("pseudonym_key")?))
+    }
+}
+
 impl Tx {
+    /// What the pseudonyms of a site are made with: `fresh`, unless there is a key already.
+    pub async fn pseudonym_key(&mut self, site: &SiteId, fresh: &str) -> Result<String, CatalogError> {
+        let query = sqlx::query("UPDATE sites SET pseudonym_key = $2 WHERE site = $1 AND pseudonym_key = ''");
+        sql::run(self.conn(), query.bind(sql::text(site)).bind(fresh.to_owned())).await?;
+        let query = sqlx::query("SELECT pseudonym_key FROM sites WHERE site = $1").bind(sql::text(site));
+        match sql::one(self.conn(), query).await? {
+            Some(Key(key)) => Ok(key),
+            None => Err(CatalogError::NotFound { resource: Resource::Site, key: site.to_string() }),
+        }
+    }
+
     /// Keeps others from writing to the directory until the end of the transaction. [`CatalogError::NotFound`] when there is
     /// no such site.
     pub async fn lock_directory(&mut self, site: &SiteId) -> Result<(), CatalogError> {

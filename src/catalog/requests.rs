@@ -16,7 +16,7 @@ pub struct RequestRow {
     pub request_id: String,
     /// Digest of the request: the same id with another request is refused.
     pub body_hash: String,
-    /// Name of the resource that the call made or changed.
+    /// Name of the resource that the call made or changed; of a call that answers with something else, that answer.
     pub resource: String,
     /// When.
     pub create_time: Timestamp,

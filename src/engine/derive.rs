@@ -246,6 +246,29 @@ impl<'s> StageSink<'s> {
         Self { source, stager, end: None, context }
     }
 
+    /// The same with what is kept of another source.
+    pub fn over<'o>(&'o mut self, source: &'o dyn Located) -> Over<'o, 's> {
+        Over { sink: self, source }
+    }
+
+    fn keep_of(&mut self, source: &dyn Located, path: &MemberPath, size: u64) -> io::Result<()> {
+        if let Some(entry) = source.entry(path) {
+            self.stager.keep(entry);
+            self.done(size);
+            return Ok(());
+        }
+        let mut input = source.open(path)?;
+        let mut block = vec![0; 64 << 10];
+        self.begin(path)?;
+        loop {
+            match input.read(&mut block)? {
+                0 => break,
+                count => self.append(&block[..count])?,
+            }
+        }
+        self.end()
+    }
+
     fn done(&self, bytes: u64) {
         self.context.report(|progress| {
             progress.items_done += 1;
@@ -256,22 +279,7 @@ impl<'s> StageSink<'s> {
 
 impl Sink for StageSink<'_> {
     fn keep(&mut self, member: &Member) -> io::Result<()> {
-        if let Some(entry) = self.source.entry(&member.path) {
-            self.stager.keep(entry);
-            self.done(member.size);
-            return Ok(());
-        }
-        let source = self.source;
-        let mut input = source.open(&member.path)?;
-        let mut block = vec![0; 64 << 10];
-        self.begin(&member.path)?;
-        loop {
-            match input.read(&mut block)? {
-                0 => break,
-                count => self.append(&block[..count])?,
-            }
-        }
-        self.end()
+        self.keep_of(self.source, &member.path, member.size)
     }
 
     fn write(&mut self, path: &MemberPath, bytes: &[u8]) -> io::Result<()> {
@@ -300,6 +308,34 @@ impl Sink for StageSink<'_> {
         self.done(size);
         let end = MemberEnd { size, crc32: hasher.finalize(), raw_size: None };
         self.stager.take(Event::End(end)).map_err(io::Error::other)
+    }
+}
+
+/// The same stage, fed from another source.
+pub(super) struct Over<'o, 's> {
+    sink: &'o mut StageSink<'s>,
+    source: &'o dyn Located,
+}
+
+impl Sink for Over<'_, '_> {
+    fn keep(&mut self, member: &Member) -> io::Result<()> {
+        self.sink.keep_of(self.source, &member.path, member.size)
+    }
+
+    fn write(&mut self, path: &MemberPath, bytes: &[u8]) -> io::Result<()> {
+        self.sink.write(path, bytes)
+    }
+
+    fn begin(&mut self, path: &MemberPath) -> io::Result<()> {
+        self.sink.begin(path)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sink.append(bytes)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.sink.end()
     }
 }
 

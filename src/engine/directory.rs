@@ -111,7 +111,8 @@ impl Engine {
         let known: HashMap<i64, AccountRow> = known.into_iter().map(|row| (row.person.id, row)).collect();
         let names: BTreeSet<&str> = chunk
             .iter()
-            .filter(|person| !known.contains_key(&person.id))
+            // What cannot be kept is not asked for: some databases refuse it.
+            .filter(|person| !known.contains_key(&person.id) && person.check().is_ok())
             .map(|person| person.username.as_str())
             .collect();
         let names: Vec<&str> = names.into_iter().collect();

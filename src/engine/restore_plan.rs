@@ -2,25 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use tokio_util::sync::CancellationToken;
+
 use super::error::Error;
+use super::restoring::TargetCourse;
+use super::spool::Located;
 use super::{Engine, Place};
 use crate::ids::{ArchiveName, CourseId, CourseName, RevisionName};
 use crate::job::{Finding, Severity};
-use crate::restore::users::{ArchiveUser, Conflict};
+use crate::matching::{Count, UserConflict};
+use crate::restore::users::ArchiveUser;
 use crate::restore::{Effective, Order, precheck};
-
-/// What would become of the things of a kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// Made.
-    pub created: u64,
-    /// There already; they stay as they are.
-    pub matched: u64,
-    /// There already; something is added to them.
-    pub merged: u64,
-    /// Left out.
-    pub skipped: u64,
-}
 
 /// What a restore would come to.
 #[derive(Debug)]
@@ -34,7 +26,7 @@ pub struct RestorePlan {
     /// What would become of everything, by kind.
     pub counts: BTreeMap<String, Count>,
     /// Users about whom someone must decide.
-    pub conflicts: Vec<(ArchiveUser, Conflict)>,
+    pub conflicts: Vec<(ArchiveUser, UserConflict)>,
     /// The state of the course that it would change.
     pub revision: Option<RevisionName>,
     /// Full name that the course would have.
@@ -58,29 +50,40 @@ impl Engine {
         let course =
             CourseName { site: archive.site.clone(), course: course.unwrap_or_else(CourseId::generate) };
         let restoration = self.restoration(archive, &course, order, None).await?;
-        let adjust = self.adjusted(&restoration).await?;
-        let place = Place::of(&restoration.archive.site, &restoration.archive.storage);
-        let contents = restoration.effective.contents(&restoration.base, &restoration.order.accepted);
-        let derivation = self.derivation(&archive.site, place, restoration.archive.tree, contents).await?;
-        let (_, preview) = self.preview(derivation).await?;
+        let derivation = self.derivation_of(&restoration).await?;
+        let adjust = derivation.adjust.clone();
+        let facts = self.facts(&restoration).await?;
+        let abandoned = CancellationToken::new();
+        let _guard = abandoned.clone().drop_guard();
+        let stored = self.stored(&derivation.place, &derivation.tree, &abandoned).await?;
+        let target = match &restoration.target {
+            Some(TargetCourse { revision, .. }) => {
+                let place = Place::of(&revision.site, &revision.storage);
+                Some(self.stored(&place, &revision.tree, &abandoned).await?)
+            }
+            None => None,
+        };
+        let engine = self.clone();
+        let planning = tokio::task::spawn_blocking(move || {
+            let there = target.as_ref().map(|stored| stored as &dyn Located);
+            let prepared = engine.prepare(&restoration, &derivation, &facts, &stored, there)?;
+            let conflicts = prepared.plan.conflicts.iter().map(|conflict| {
+                (prepared.contents.user(conflict.user).cloned().unwrap_or_default(), conflict.clone())
+            });
+            let conflicts = conflicts.collect();
+            Ok::<_, Error>((conflicts, prepared.plan.counts, prepared.findings, restoration))
+        });
+        let (conflicts, counts, found, restoration) = planning.await.map_err(super::derive::failed)??;
         let token = restoration.token()?;
         let mut findings = restoration.findings;
-        findings.extend(preview.findings);
+        findings.extend(found);
         findings.sort_by_key(|finding| std::cmp::Reverse(severity(finding.severity)));
-        let seen = &preview.derived.seen;
-        let mut counts: BTreeMap<String, Count> = BTreeMap::new();
-        for (kind, count) in &seen.counts {
-            counts.entry(kind.clone()).or_default().created = *count;
-        }
-        for (kind, count) in &seen.dropped {
-            counts.entry(kind.clone()).or_default().skipped = *count;
-        }
         Ok(RestorePlan {
             blocked: precheck::is_blocked(&findings),
             findings,
             effective: restoration.effective,
             counts,
-            conflicts: Vec::new(),
+            conflicts,
             revision: restoration
                 .target
                 .map(|target| RevisionName { course, number: target.revision.revision }),

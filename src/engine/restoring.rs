@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 
 use super::courses::NewRevision;
-use super::derive::{self, StageSink};
+use super::derive::{self, Derivation, StageSink};
 use super::directory::Told;
 use super::error::Error;
+use super::prepare::{Prepared, spooled};
 use super::run::{JobContext, requester};
 use super::spool::{Located, Spool};
 use super::stage::Staged;
@@ -19,12 +20,13 @@ use crate::catalog::{ArchiveRow, CourseRow, JobRow, RevisionOrigin, RevisionRow}
 use crate::choice::Decision;
 use crate::derive::Adjust;
 use crate::digest::Digest;
-use crate::format::Format;
+use crate::directory::{self, Person};
 use crate::ids::{ArchiveName, CourseName, RevisionName};
 use crate::job::{Finding, JobPayload, JobResult, Severity};
+use crate::matching;
 use crate::moodle::{self, Manifest};
 use crate::reason::Reason;
-use crate::renumber::{IdMap, Loss, Losses, Renumber, Survey};
+use crate::renumber::Renumber;
 use crate::restore::{
     self, CourseValue, Effective, Locks, Order, Setting, WantedNames, date_offset, precheck, unique_names,
 };
@@ -56,8 +58,15 @@ struct Restored {
     row: RevisionRow,
     manifest: Manifest,
     staged: Staged,
-    findings: Vec<Finding>,
+    written: Written,
     id_number: String,
+}
+
+/// What else there is to say of what was written.
+struct Written {
+    /// Accounts that it makes.
+    people: Vec<Person>,
+    findings: Vec<Finding>,
 }
 
 impl Restoration {
@@ -166,16 +175,21 @@ impl Engine {
         job: &JobRow,
         context: &JobContext,
     ) -> Result<Restored, Error> {
-        let archive = &restoration.archive;
-        let source = Place::of(&archive.site, &archive.storage);
-        let order = restoration.effective.contents(&restoration.base, &restoration.order.accepted);
-        let mut derivation = self.derivation(&archive.site, source, archive.tree, order).await?;
-        derivation.adjust = self.adjusted(&restoration).await?;
+        let derivation = self.derivation_of(&restoration).await?;
+        let facts = self.facts(&restoration).await?;
         let abandoned = CancellationToken::new();
         let _guard = abandoned.clone().drop_guard();
         let stored = self.stored(&derivation.place, &derivation.tree, &abandoned).await?;
+        let target = match &restoration.target {
+            Some(TargetCourse { revision, .. }) => {
+                let place = Place::of(&revision.site, &revision.storage);
+                Some(self.stored(&place, &revision.tree, &abandoned).await?)
+            }
+            None => None,
+        };
         let revision = self.revision_row(&restoration, job);
         let stager = self.stager(&Place::of(&revision.site, &revision.storage))?;
+        let call = Call::by(requester(job));
         let (members, bytes) = (derivation.tree.members, derivation.tree.content_bytes);
         context.report(|progress| {
             progress.phase = "restoring".into();
@@ -184,24 +198,64 @@ impl Engine {
         });
         let (engine, context) = (self.clone(), context.clone());
         let restoring = tokio::task::spawn_blocking(move || {
-            let mut spool = Spool::over(&stored).map_err(spooled)?;
-            let format = &engine.rules.format;
-            let derived = derive::run(format, &derivation, &stored, &mut spool, engine.limits(), false)?;
-            spool.finish().map_err(spooled)?;
-            let mut findings = restoration.findings;
-            findings.extend(derive::findings(&derived, &derivation.effective));
-            let mut sink = StageSink::new(&spool, stager, &context);
-            match renumbered(&engine, format, &spool, &mut sink) {
-                Ok(losses) => findings.extend(lost(&losses)),
+            let there = target.as_ref().map(|stored| stored as &dyn Located);
+            let mut prepared = engine.prepare(&restoration, &derivation, &facts, &stored, there)?;
+            prepared.number(&engine, &call, &restoration)?;
+            let mut sink = StageSink::new(&stored, stager, &context);
+            match engine.write_restored(&prepared, &restoration, there, &mut sink) {
+                Ok(written) => engine.finish(sink, revision, written, &restoration),
                 Err(error) => {
                     sink.stager.abort();
-                    return Err(error);
+                    Err(error)
                 }
             }
-            let id_number = restoration.target.map(|target| target.row.id_number).unwrap_or_default();
-            engine.finish(sink, revision, findings, id_number)
         });
         restoring.await.map_err(derive::failed)?
+    }
+
+    /// The archive with what of it is to be restored.
+    pub(super) async fn derivation_of(&self, restoration: &Restoration) -> Result<Derivation, Error> {
+        let archive = &restoration.archive;
+        let place = Place::of(&archive.site, &archive.storage);
+        let order = restoration.effective.contents(&restoration.base, &restoration.order.accepted);
+        let mut derivation = self.derivation(&archive.site, place, archive.tree, order).await?;
+        derivation.adjust = self.adjusted(restoration).await?;
+        Ok(derivation)
+    }
+
+    /// Writes what comes of an archive in its place.
+    fn write_restored(
+        &self,
+        prepared: &Prepared<'_>,
+        restoration: &Restoration,
+        there: Option<&dyn Located>,
+        sink: &mut StageSink<'_>,
+    ) -> Result<Written, Error> {
+        let (format, limits) = (&*self.rules.format, self.limits());
+        let amendments = prepared.amendments(format);
+        let amended = match amendments.is_empty() {
+            true => None,
+            false => {
+                let mut spool = Spool::over(&prepared.spool).map_err(spooled)?;
+                amendments.apply(format, &prepared.spool, &mut spool, limits)?;
+                spool.finish().map_err(spooled)?;
+                Some(spool)
+            }
+        };
+        let source = amended.as_ref().unwrap_or(&prepared.spool);
+        let origin = &restoration.base.original_site.wwwroot;
+        let mut renumber = Renumber::new(format, &prepared.survey, &prepared.plan.map);
+        let people = prepared.new_people(format, &mut renumber, source, origin, limits)?;
+        let mut findings = prepared.findings.clone();
+        match there {
+            None => {
+                let mut sink = sink.over(source);
+                renumber.members(source, &mut sink, limits)?;
+            }
+            Some(_) => return Err(Error::new(Reason::Internal, "merging is not there yet")),
+        }
+        findings.extend(matching::dangling(format, &renumber.finish()));
+        Ok(Written { people, findings })
     }
 
     /// Ends the staging of a revision, with its record.
@@ -209,8 +263,8 @@ impl Engine {
         &self,
         sink: StageSink<'_>,
         mut row: RevisionRow,
-        findings: Vec<Finding>,
-        id_number: String,
+        written: Written,
+        restoration: &Restoration,
     ) -> Result<Restored, Error> {
         let mut told = None;
         let staged = sink.stager.finish(|staged| {
@@ -224,7 +278,10 @@ impl Engine {
             Ok(record)
         })?;
         let manifest = told.ok_or_else(|| Error::new(Reason::Internal, "the revision was not described"))?;
-        Ok(Restored { row, manifest, staged, findings, id_number })
+        // An id number stands for one course only, and a new one has none.
+        let target = restoration.target.as_ref();
+        let id_number = target.map(|target| target.row.id_number.clone()).unwrap_or_default();
+        Ok(Restored { row, manifest, staged, written, id_number })
     }
 
     fn revision_row(&self, restoration: &Restoration, job: &JobRow) -> RevisionRow {
@@ -298,7 +355,7 @@ impl Engine {
         &self,
         row: &JobRow,
         context: &JobContext,
-        Restored { row: revision, manifest, staged, findings, id_number }: Restored,
+        Restored { row: revision, manifest, staged, written, id_number }: Restored,
     ) -> Result<(), Error> {
         context.report(|progress| {
             progress.phase = "recording".into();
@@ -309,68 +366,27 @@ impl Engine {
             archive: Some(revision.archive.clone()),
             course: Some(revision.course.clone()),
             revision: Some(revision.revision),
-            findings,
+            findings: written.findings,
         };
         let call = Call::by(requester(row));
         let mut tx = self.catalog.begin().await?;
-        // An id number stands for one course only, and a new one has none.
         let told = Told { course_id_number: id_number, ..Told::default() };
         let new = NewRevision { row: revision, manifest, told, packs: staged.packs };
         self.insert_revision(&mut tx, &call, &new).await?;
+        let (site, people) = (&row.site, &written.people);
+        let joined = self.join_directory(&mut tx, &call, site, directory::Source::Restored, people).await?;
+        if !joined.name_taken.is_empty() {
+            let message = "names of accounts that the restore would make were taken meanwhile; try again";
+            let mut error = Error::new(Reason::PlanStale, message);
+            error.retryable = true;
+            return Err(error);
+        }
         self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
+        joined.log(site, 0);
         self.flush_journal().await;
         Ok(())
     }
-}
-
-/// What the spool says of a full disk comes out as it went in.
-fn spooled(error: std::io::Error) -> Error {
-    error.downcast::<Error>().unwrap_or_else(|error| {
-        Error::new(Reason::Internal, "documents cannot be set aside").caused_by(error)
-    })
-}
-
-/// Gives everything new ids.
-fn renumbered(
-    engine: &Engine,
-    format: &Format,
-    source: &dyn Located,
-    sink: &mut StageSink<'_>,
-) -> Result<Losses, Error> {
-    let survey = Survey::of(format, source, engine.limits())?;
-    let mut map = IdMap::new();
-    map.keep_own(["user", "role"].iter().filter_map(|kind| format.kind(kind)));
-    map.allocate(format, &survey.defined, FIRST_ID);
-    let mut renumber = Renumber::new(format, &survey, &map);
-    renumber.members(source, sink, engine.limits())?;
-    Ok(renumber.finish())
-}
-
-/// Ids of what restores make begin here, far from those of a platform.
-const FIRST_ID: i64 = 1_000_000_000_000;
-
-/// References that could not be followed, as findings.
-fn lost(losses: &Losses) -> Vec<Finding> {
-    let one = |(document, path, loss, lost): (&str, &str, &Loss, &crate::renumber::Lost)| {
-        let (code, what) = match loss {
-            Loss::Dangling { kind } => ("REFERENCE_DANGLING", format!("there is no such {kind}")),
-            Loss::Untold { table, key } => {
-                ("REFERENCE_UNKNOWN", format!("nothing tells what the number is ({table} {key})"))
-            }
-            Loss::Link { name } => ("LINK_UNKNOWN", format!("nobody knows links of the name {name}")),
-            Loss::Unreadable { format } => ("VALUE_UNREADABLE", format!("the value is no {format}")),
-            Loss::Undescribed => ("ELEMENT_UNKNOWN", "no description covers it".to_owned()),
-        };
-        let id = lost.id.map(|id| format!(", such as {id} in {}", lost.member)).unwrap_or_default();
-        Finding {
-            severity: Severity::Warning,
-            code: code.to_owned(),
-            path: format!("{document}{path}"),
-            message: format!("{what}; {} stay as they were{id}", lost.count),
-        }
-    };
-    losses.iter().map(one).collect()
 }
 
 /// Refuses what a finding blocks.

@@ -8,6 +8,7 @@ use crate::choice;
 use crate::clock::Timestamp;
 use crate::engine::{Error, RestorePlan};
 use crate::ids::{CourseId, SiteId};
+use crate::matching::Remedy;
 use crate::proto;
 use crate::restore::users::{Conflict, Mapping};
 use crate::restore::{
@@ -311,7 +312,8 @@ pub fn plan(plan: RestorePlan) -> proto::RestorePlan {
     });
     let total = i32::try_from(plan.conflicts.len()).unwrap_or(i32::MAX);
     let conflicts = plan.conflicts.into_iter().take(MOST_CONFLICTS).map(|(user, conflict)| {
-        let (code, accounts, users) = match conflict {
+        let remedies = conflict.remedies.iter().map(remedy).collect();
+        let (code, accounts, users) = match conflict.conflict {
             Conflict::NameTaken { account, .. } => ("NAME_TAKEN", vec![account], Vec::new()),
             Conflict::SharedAccount { account, users } => ("SHARED_ACCOUNT", vec![account], users),
             Conflict::SharedName { users } => ("SHARED_NAME", Vec::new(), users),
@@ -326,6 +328,7 @@ pub fn plan(plan: RestorePlan) -> proto::RestorePlan {
             code: code.to_owned(),
             accounts,
             users,
+            remedies,
         }
     });
     proto::RestorePlan {
@@ -343,6 +346,18 @@ pub fn plan(plan: RestorePlan) -> proto::RestorePlan {
         date_offset_seconds: plan.date_offset,
         plan_token: plan.token,
     }
+}
+
+/// What can be done, as the wire has it.
+fn remedy(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::MatchTo { .. } => "MATCH_TO",
+        Remedy::MatchToOther => "MATCH_TO_OTHER",
+        Remedy::CreateUnderOtherName => "CREATE_UNDER_OTHER_NAME",
+        Remedy::Pseudonymise => "PSEUDONYMISE",
+        Remedy::Drop => "DROP",
+    }
+    .to_owned()
 }
 
 /// Conflicts that a plan tells one by one.

@@ -30,6 +30,11 @@ pub struct Contents {
 }
 
 impl Contents {
+    /// A user, by id.
+    pub fn user(&self, id: i64) -> Option<&ArchiveUser> {
+        self.users.binary_search_by_key(&id, |user| user.id).ok().map(|at| &self.users[at])
+    }
+
     /// Reads them. `hosts` tells which host a user comes from.
     ///
     /// # Errors

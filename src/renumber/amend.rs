@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, Seek, Write};
 
-use super::{Survey, is_document};
+use super::is_document;
 use crate::course::{Member, Members};
 use crate::derive::{DeriveError, Document, Sink};
 use crate::format::xml::escaped;
 use crate::format::{
-    Compatibility, Conditions, Edit, Format, IdSet, Kind, Place, Purpose, Refs, Rewrite, RewriteError, Spot,
+    Compatibility, Conditions, Edit, Format, IdSet, Kind, Place, Purpose, Rewrite, RewriteError, Spot,
 };
 use crate::limits::Limits;
 
@@ -18,8 +18,8 @@ const IN_MEMORY: usize = 1 << 20;
 /// Changes of an archive's documents, by the ids that it has.
 #[derive(Clone, Debug, Default)]
 pub struct Amendments {
-    /// Rows that go, with all below them.
-    pub left_out: Refs,
+    /// Rows that stay, of the kinds of which some go with all below them.
+    pub kept: BTreeMap<Kind, IdSet>,
     /// Values of rows, by kind and id of the row and name of the field.
     pub values: BTreeMap<(Kind, i64), BTreeMap<String, String>>,
 }
@@ -27,7 +27,7 @@ pub struct Amendments {
 impl Amendments {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.left_out.is_empty() && self.values.is_empty()
+        self.kept.is_empty() && self.values.is_empty()
     }
 
     /// Gives a row's field a value.
@@ -43,23 +43,14 @@ impl Amendments {
     pub fn apply(
         &self,
         format: &Format,
-        survey: &Survey,
         source: &dyn Members,
         sink: &mut dyn Sink,
         limits: &Limits,
     ) -> Result<(), DeriveError> {
-        let staying: Vec<(Kind, IdSet)> = self
-            .left_out
-            .kinds()
-            .map(|kind| {
-                let all = survey.defined.of(kind).into_iter().flatten();
-                (kind, all.copied().filter(|id| !self.left_out.has(kind, *id)).collect())
-            })
-            .collect();
         let purpose = Purpose {
             compatibility: Compatibility::Moodle,
             on: Conditions::all(),
-            keep: staying.iter().map(|(kind, ids)| (*kind, ids)).collect(),
+            keep: self.kept.iter().map(|(kind, ids)| (*kind, ids)).collect(),
             gone: Vec::new(),
             date_offset: 0,
             values: Vec::new(),
@@ -143,6 +134,7 @@ impl Amendments {
 mod tests {
     use super::*;
     use crate::course::in_memory::{InMemory, fixture};
+    use crate::renumber::Survey;
 
     impl Sink for InMemory {
         fn keep(&mut self, member: &Member) -> std::io::Result<()> {
@@ -181,10 +173,10 @@ mod tests {
         let groups = survey.defined.sorted(group);
         let mut amendments = Amendments::default();
         assert!(amendments.is_empty());
-        amendments.left_out.add(group, groups[0]);
+        amendments.kept.insert(group, groups[1..].iter().copied().collect());
         amendments.set(user, users[1], "username", "a & b");
         let mut result = InMemory::default();
-        amendments.apply(&format, &survey, &source, &mut result, &limits)?;
+        amendments.apply(&format, &source, &mut result, &limits)?;
         let changed: Vec<&str> = result
             .members
             .iter()

@@ -36,6 +36,13 @@ impl IdMap {
         self.new.entry(kind).or_default().insert(old, new);
     }
 
+    /// Takes an entry back, so that the next ids may be given.
+    pub fn unset(&mut self, kind: Kind, old: i64) {
+        if let Some(ids) = self.new.get_mut(&kind) {
+            ids.remove(&old);
+        }
+    }
+
     /// Gives all of `defined` that have no id yet the next ones from `next` on, and answers with the first one unused.
     ///
     /// Ids ascend with the old ones within a kind, so rows keep the order that Moodle tells from ids. Kinds that are the

@@ -93,7 +93,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Platform::is_unknown")]
         platform: Platform,
     },
-    /// Accounts of a site's directory are so from then on, whatever they were before.
+    /// Accounts of a site's directory are so from then on, whatever they were before. One import may be several events, between
+    /// which names change hands: only after the last one is every name one account's.
     AccountsWritten {
         /// The site.
         site: SiteId,

@@ -145,6 +145,7 @@ fn numbers(mut seed: u64) -> impl FnMut(usize) -> usize {
 /// The directory gives all that matching would find in the whole of it, whatever the users look like.
 pub async fn look_ups_find_all_that_matches(ground: &Ground) -> anyhow::Result<()> {
     let names = [
+        "nul\0",
         "ann",
         "Ann",
         "anon1",
@@ -172,7 +173,8 @@ pub async fn look_ups_find_all_that_matches(ground: &Ground) -> anyhow::Result<(
     let mut number = numbers(7);
     let (mut accounts, mut used) = (Vec::new(), BTreeSet::new());
     for id in 1..=60 {
-        let username = names[number(names.len())];
+        // No account has the first one.
+        let username = names[1 + number(names.len() - 1)];
         let host = 1 + i64::try_from(number(4))?;
         if used.insert((username, host)) {
             accounts.push(Person {

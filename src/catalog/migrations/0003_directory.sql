@@ -5,6 +5,8 @@ ALTER TABLE sites ADD COLUMN identifier_hash TEXT NOT NULL DEFAULT '';
 ALTER TABLE sites ADD COLUMN wwwroot TEXT NOT NULL DEFAULT '';
 -- The next id that the service gives out itself.
 ALTER TABLE sites ADD COLUMN next_id BIGINT NOT NULL DEFAULT 1000000000000;
+-- What pseudonyms are made with; empty until the first one. It is a secret: who has it can tell whose a pseudonym is.
+ALTER TABLE sites ADD COLUMN pseudonym_key TEXT NOT NULL DEFAULT '';
 -- Grows with every transaction that writes accounts or roles: its first statement, so that they take turns.
 ALTER TABLE sites ADD COLUMN directory_version BIGINT NOT NULL DEFAULT 0;
 
