@@ -48,7 +48,7 @@ async fn what_is_known_is_filled_and_never_changed() -> Outcome {
     let expected = Joined { added: 2, filled: 1, known: 1, name_taken: vec![3, 6], unfit: 3 };
     assert_eq!(second, expected);
     let made = Person { is_pseudonym: true, ..person(FIRST_NEW_ID, "new") };
-    assert_eq!(join(&ground, Source::Restored, &[made.clone()]).await?.added, 1);
+    assert_eq!(join(&ground, Source::Restored, std::slice::from_ref(&made)).await?.added, 1);
     let rows = catalog.list_accounts(site, &AccountQuery::default(), 100).await?;
     let filled = Person { id_number: "N1".into(), ..zoe };
     let expected = [
