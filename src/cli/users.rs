@@ -21,6 +21,9 @@ use crate::proto::{self, User};
 /// Rows in one message.
 const ROWS: usize = 2000;
 
+/// Rows in one import: as many as the server takes.
+const ROWS_OF_IMPORT: usize = 100_000;
+
 /// `users`.
 pub async fn run(server: &Server, action: &UserAction, output: Output) -> anyhow::Result<()> {
     match action {
@@ -37,17 +40,7 @@ async fn import(server: &Server, file: &str, validate_only: bool, output: Output
         text = std::fs::read_to_string(file).map_err(|error| Usage(format!("{file}: {error}")))?;
     }
     let users = users(&text).map_err(|error| Usage(format!("{file}: {error}")))?;
-    let header = proto::ImportUsersHeader {
-        parent: server.site_name(),
-        validate_only,
-        request_id: if validate_only { String::new() } else { request_id() },
-    };
-    let rows = users.chunks(ROWS).map(|users| Part::Rows(proto::ImportUsersRows { users: users.to_vec() }));
-    let messages: Vec<proto::ImportUsersRequest> = std::iter::once(Part::Header(header))
-        .chain(rows)
-        .map(|part| proto::ImportUsersRequest { part: Some(part) })
-        .collect();
-    let told = server.admin().import_users(stream::iter(messages)).await?.into_inner();
+    let told = send(server, &users, validate_only).await?;
     if output.is_json() {
         return Ok(output.document(&json::value(&told)?)?);
     }
@@ -77,6 +70,38 @@ async fn import(server: &Server, file: &str, validate_only: bool, output: Output
         ]);
     }
     Ok(output.table(&table)?)
+}
+
+/// Sends all users, in as many imports as the server wants, and gives what it told of all of them.
+async fn send(
+    server: &Server,
+    users: &[User],
+    validate_only: bool,
+) -> anyhow::Result<proto::ImportUsersResponse> {
+    let mut all = proto::ImportUsersResponse::default();
+    let mut before = 0;
+    for users in users.chunks(ROWS_OF_IMPORT) {
+        let header = proto::ImportUsersHeader {
+            parent: server.site_name(),
+            validate_only,
+            request_id: if validate_only { String::new() } else { request_id() },
+        };
+        let rows =
+            users.chunks(ROWS).map(|users| Part::Rows(proto::ImportUsersRows { users: users.to_vec() }));
+        let messages: Vec<proto::ImportUsersRequest> = std::iter::once(Part::Header(header))
+            .chain(rows)
+            .map(|part| proto::ImportUsersRequest { part: Some(part) })
+            .collect();
+        let told = server.admin().import_users(stream::iter(messages)).await?.into_inner();
+        all.created_count += told.created_count;
+        all.updated_count += told.updated_count;
+        all.unchanged_count += told.unchanged_count;
+        all.refused_count += told.refused_count;
+        all.refused
+            .extend(told.refused.into_iter().map(|row| proto::RefusedUser { row: row.row + before, ..row }));
+        before += i64::try_from(users.len())?;
+    }
+    Ok(all)
 }
 
 /// A column that is understood: the field's own name, then the platform's.

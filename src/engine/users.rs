@@ -14,8 +14,9 @@ use crate::ids::{SiteId, UserName};
 use crate::reason::Reason;
 use crate::vault::journal::Event;
 
-/// Most accounts in one import: they are held in memory, and written in one transaction.
-pub const MOST_ROWS: usize = 200_000;
+/// Most accounts in one import: they are held in memory, and written in one transaction, for which all others that write wait on
+/// SQLite. That takes some seconds, and must stay far below the time for which leases hold.
+pub const MOST_ROWS: usize = 100_000;
 /// Most roles in one import.
 const MOST_ROLES: usize = 1000;
 /// Refused rows that are told one by one.

@@ -17,6 +17,7 @@ use tonic::Code;
 use crate::app::TestApp;
 use crate::client::{MAIN, fixture};
 use crate::errors::{Detail, refused_with};
+use crate::settings::changed;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn published_courses_make_people_known() -> Result<()> {
@@ -211,5 +212,87 @@ async fn courses_are_found_by_what_they_are_called() -> Result<()> {
     let long = ListCoursesRequest { search: "x".repeat(256), ..list() };
     let told = app.courses().list_courses(long).await;
     refused_with(told, Code::InvalidArgument, "FIELD_INVALID", &Detail::Field("search"))?;
+    Ok(())
+}
+
+/// The rich course with other users in it.
+fn with_users(users: &str) -> Result<Vec<u8>> {
+    changed(|path, bytes| {
+        (path.to_owned(), if path == "users.xml" { users.as_bytes().to_vec() } else { bytes })
+    })
+}
+
+fn user(id: &str, username: &str, more: &str) -> String {
+    format!("<user id=\"{id}\"><username>{username}</username>{more}<deleted>0</deleted></user>")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_that_no_platform_has_do_not_join() -> Result<()> {
+    let app = TestApp::start().await?;
+    let (main, catalog) = ("main".parse()?, app.engine.catalog());
+    for broken in ["<users><user id=\"1\">", "<!DOCTYPE users><users/>", "no document"] {
+        let archive = app.upload(&with_users(broken)?).await?;
+        let told = app.publish("sites/main/courses/c", &archive.name, "").await;
+        let path = Detail::Metadata("path", "users.xml");
+        refused_with(told, Code::FailedPrecondition, "DOCUMENT_INVALID", &path)?;
+    }
+    let nothing = app.courses().get_course(GetCourseRequest { name: "sites/main/courses/c".into() }).await;
+    refused_with(nothing, Code::NotFound, "COURSE_NOT_FOUND", &Detail::None)?;
+    let long = "x".repeat(5000);
+    let users = [
+        user("1", "zoe", ""),
+        user("2", "zoe", ""),
+        user("1", "bob", ""),
+        user("-3", "minus", ""),
+        user("9223372036854775808", "huge", ""),
+        user("1000000000000", "given", ""),
+        user("4", "remote", "<mnethosturl>https://elsewhere.example</mnethosturl>"),
+        user("5", &long, ""),
+        user("6", "nul\0", ""),
+        user("7", "long", &format!("<email>{long}</email>")),
+        user("8", "&lt;b&gt;", "<firstname>$@NULL@$</firstname><firstaccess>-7</firstaccess>"),
+    ];
+    let archive = app.upload(&with_users(&format!("<users>{}</users>", users.concat()))?).await?;
+    app.publish("sites/main/courses/c", &archive.name, "").await?;
+    let rows = catalog.list_accounts(&main, &AccountQuery::default(), 100).await?;
+    let known: Vec<_> = rows.iter().map(|row| (row.person.id, row.person.username.as_str())).collect();
+    assert_eq!(known, [(1, "zoe"), (8, "<b>")]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_publications_and_imports_at_once_on_postgres() -> Result<()> {
+    many_at_once(TestApp::on_postgres().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_publications_and_imports_at_once_on_sqlite() -> Result<()> {
+    many_at_once(TestApp::start().await?).await
+}
+
+async fn many_at_once(app: TestApp) -> Result<()> {
+    let users: String = (1..=2000).map(|id| user(&id.to_string(), &format!("user{id}"), "")).collect();
+    let archive = app.upload(&with_users(&format!("<users>{users}</users>"))?).await?.name;
+    let (call, main) = (Call::by(Principal::local()), "main".parse()?);
+    let person = |id: i64| Person { id, username: format!("user{id}"), host: 1, ..Person::default() };
+    let people: Vec<Person> = (1001..=3000).map(person).collect();
+    let courses: Vec<String> = (0..4).map(|n| format!("{MAIN}/courses/c{n}")).collect();
+    let publications = courses.iter().map(|course| app.publish(course, &archive, ""));
+    let imports = (0..2).map(|_| app.engine.import_users(&call, &main, &people, false));
+    let ids = (0..4).map(|_| app.engine.reserve_ids(&call, &main, 7));
+    let (published, imported, ids) = tokio::join!(
+        futures::future::try_join_all(publications),
+        futures::future::try_join_all(imports),
+        futures::future::try_join_all(ids)
+    );
+    assert_eq!(published?.len(), 4);
+    assert!(
+        imported?
+            .iter()
+            .all(|told| told.refused == 0 && told.created + told.updated + told.unchanged == 2000)
+    );
+    let ids: std::collections::BTreeSet<i64> = ids?.into_iter().flatten().collect();
+    assert_eq!(ids.len(), 28);
+    assert_eq!(app.engine.catalog().count_accounts(&main).await?, 3000);
     Ok(())
 }

@@ -178,7 +178,7 @@ async fn an_archive_is_converted_and_anonymised_ones_are_private() -> Result<()>
 }
 
 /// An archive whose members were changed.
-fn changed(change: impl Fn(&str, Vec<u8>) -> (String, Vec<u8>)) -> Result<Vec<u8>> {
+pub fn changed(change: impl Fn(&str, Vec<u8>) -> (String, Vec<u8>)) -> Result<Vec<u8>> {
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(fixture("rich101-full-zip.mbz")?))?;
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for index in 0..archive.len() {

@@ -205,7 +205,7 @@ async fn imports_that_make_no_sense_change_nothing() -> Result<()> {
         &detail,
     )?;
     refused(send(&app, vec![first(site("sites/none")), rows()]).await, Code::NotFound, "SITE_NOT_FOUND")?;
-    let many: Vec<User> = (1..=50_001).map(|id| user(id, &format!("u{id}"))).collect();
+    let many: Vec<User> = (1..=25_001).map(|id| user(id, &format!("u{id}"))).collect();
     let many = ImportUsersRequest { part: Some(Part::Rows(ImportUsersRows { users: many })) };
     let messages = vec![first(header("", false)), many.clone(), many.clone(), many.clone(), many];
     refused(send(&app, messages).await, Code::InvalidArgument, Reason::LimitImportRows.as_str())?;
