@@ -251,6 +251,15 @@ impl Trial<'_> {
         let request = proto::CreateRestoreRequest {
             archive: archive.to_owned(),
             target: Some(proto::create_restore_request::Target::NewCourse(target)),
+            options: Some(proto::RestoreOptions {
+                // All as it is, as in the backup.
+                compatibility: proto::Compatibility::Moodle.into(),
+                settings: Some(proto::RestoreSettings {
+                    enrolments: proto::EnrolmentMethods::Always.into(),
+                    ..proto::RestoreSettings::default()
+                }),
+                ..proto::RestoreOptions::default()
+            }),
             request_id: request_id(),
             ..proto::CreateRestoreRequest::default()
         };

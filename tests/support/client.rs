@@ -322,7 +322,9 @@ pub fn chunk_messages(upload: &str, offset: usize, bytes: &[u8]) -> Vec<UploadCh
 pub fn restore_request(archive: &str, course_id: &str) -> CreateRestoreRequest {
     let target = create_restore_request::Target::NewCourse(NewCourse { course_id: course_id.into() });
     // As everything is restored, the rules differ only in what they take for lost of an archive that says it holds little.
-    let options = RestoreOptions { compatibility: Compatibility::Moodle.into(), ..Default::default() };
+    let settings = RestoreSettings { enrolments: EnrolmentMethods::Always.into(), ..Default::default() };
+    let compatibility = Compatibility::Moodle.into();
+    let options = RestoreOptions { settings: Some(settings), compatibility, ..Default::default() };
     let options = Some(options);
     CreateRestoreRequest { archive: archive.into(), target: Some(target), options, ..Default::default() }
 }
