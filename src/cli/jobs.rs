@@ -213,7 +213,22 @@ fn show(job: &Job, output: Output) -> anyhow::Result<()> {
     for finding in &result.findings {
         rows.push(("finding", super::inspect::finding(finding)));
     }
-    Ok(output.text(&super::words::rows(&rows))?)
+    output.text(&super::words::rows(&rows))?;
+    if result.proof.is_empty() {
+        return Ok(());
+    }
+    let mut proof = Table::new(&[
+        ("what of the archive", Column::Whole),
+        ("expected", Column::Number),
+        ("found", Column::Number),
+        ("there before", Column::Number),
+        ("why not", Column::Text),
+    ]);
+    for each in result.proof.into_iter().filter(|each| each.expected > 0) {
+        let [expected, found, matched] = [each.expected, each.found, each.matched].map(|it| it.to_string());
+        proof.row([each.kind, expected, found, matched, each.reason]);
+    }
+    Ok(output.text(&proof.render(super::output::width()))?)
 }
 
 #[cfg(test)]

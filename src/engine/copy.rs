@@ -184,6 +184,7 @@ impl Engine {
             course: Some(new.course.clone()),
             revision: Some(revision.revision),
             findings: archive.findings.clone(),
+            ..JobResult::default()
         };
         let call = Call::by(requester(row));
         let mut tx = self.catalog.begin().await?;

@@ -15,7 +15,7 @@ use super::{Call, Engine};
 use crate::directory::{self, OWN_HOST, People, Person};
 use crate::format::{Format, Kind};
 use crate::ids::SiteId;
-use crate::job::Finding;
+use crate::job::{Finding, Proof};
 use crate::limits::Limits;
 use crate::matching::{
     self, Contents, CourseIds, DecideError, Existing, Incoming, MatchError, Plan, Request, Rights, Scan,
@@ -267,6 +267,39 @@ impl Prepared<'_> {
             }
         }
         amendments
+    }
+
+    /// What of the archive is in the result, by kind: every thing of the archive is looked for under the id that it got.
+    /// What was written is read again for this, so that it does not rest on what was meant to be written.
+    pub fn proof(&self, format: &Format, result: &Survey) -> Vec<Proof> {
+        let defined = &self.survey.defined;
+        let mut kinds: Vec<Kind> = defined.kinds().filter(|kind| !self.plan.map.is_own(*kind)).collect();
+        kinds.sort_by_key(|kind| format.kind_name(*kind));
+        let one = |kind: Kind| {
+            let name = format.kind_name(kind);
+            let (mut found, mut out) = (0, 0);
+            let ids = defined.sorted(kind);
+            for id in &ids {
+                let new = self.plan.map.get(kind, *id);
+                if new.is_some_and(|new| result.defined.has(kind, new)) {
+                    found += 1;
+                } else if self.plan.left_out.has(kind, *id) {
+                    out += 1;
+                }
+            }
+            let expected = ids.len() as u64;
+            let count = self.plan.counts.get(name).copied().unwrap_or_default();
+            let lost = expected - found - out;
+            let reason = match (out, lost) {
+                (0, 0) => String::new(),
+                (out, 0) => format!("{out} left out, as planned"),
+                (0, lost) => format!("{lost} are not there"),
+                (out, lost) => format!("{out} left out, as planned; {lost} are not there"),
+            };
+            let matched = (count.matched + count.merged).min(found);
+            Proof { kind: name.to_owned(), expected, found, matched, reason }
+        };
+        kinds.into_iter().map(one).collect()
     }
 
     /// The accounts that the restore makes, as the documents will tell of them.

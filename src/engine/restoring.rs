@@ -18,15 +18,16 @@ use super::stage::Staged;
 use super::{Call, Engine, Place};
 use crate::catalog::{ArchiveRow, CourseRow, JobRow, RevisionOrigin, RevisionRow};
 use crate::choice::Decision;
-use crate::derive::Adjust;
+use crate::course::Members;
+use crate::derive::{Adjust, Sink};
 use crate::digest::Digest;
 use crate::directory::{self, Person};
 use crate::ids::{ArchiveName, CourseName, RevisionName};
-use crate::job::{Finding, JobPayload, JobResult, Severity};
+use crate::job::{Finding, JobPayload, JobResult, Proof, Severity};
 use crate::matching;
 use crate::moodle::{self, Manifest};
 use crate::reason::Reason;
-use crate::renumber::Renumber;
+use crate::renumber::{Renumber, Survey};
 use crate::restore::{
     self, CourseValue, Effective, Locks, Order, Setting, WantedNames, date_offset, precheck, unique_names,
 };
@@ -67,6 +68,7 @@ struct Written {
     /// Accounts that it makes.
     people: Vec<Person>,
     findings: Vec<Finding>,
+    proof: Vec<Proof>,
 }
 
 impl Restoration {
@@ -247,15 +249,19 @@ impl Engine {
         let mut renumber = Renumber::new(format, &prepared.survey, &prepared.plan.map);
         let people = prepared.new_people(format, &mut renumber, source, origin, limits)?;
         let mut findings = prepared.findings.clone();
+        let mut result = Spool::over(source).map_err(spooled)?;
         match there {
-            None => {
-                let mut sink = sink.over(source);
-                renumber.members(source, &mut sink, limits)?;
-            }
+            None => renumber.members(source, &mut result, limits)?,
             Some(_) => return Err(Error::new(Reason::Internal, "merging is not there yet")),
         }
+        result.finish().map_err(spooled)?;
         findings.extend(matching::dangling(format, &renumber.finish()));
-        Ok(Written { people, findings })
+        let proof = prepared.proof(format, &Survey::of(format, &result, limits)?);
+        let mut sink = sink.over(&result);
+        for member in result.members().map_err(spooled)? {
+            sink.keep(&member).map_err(spooled)?;
+        }
+        Ok(Written { people, findings, proof })
     }
 
     /// Ends the staging of a revision, with its record.
@@ -367,6 +373,7 @@ impl Engine {
             course: Some(revision.course.clone()),
             revision: Some(revision.revision),
             findings: written.findings,
+            proof: written.proof,
         };
         let call = Call::by(requester(row));
         let mut tx = self.catalog.begin().await?;

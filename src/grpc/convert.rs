@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::course::Entry;
 use crate::engine::{Error, Inspected, Seen};
 use crate::ids::{ArchiveName, CourseName, InvalidName, JobName, RevisionName, SiteId, UploadName};
-use crate::job::{Area, Finding, JobKind, JobState, Problem, Progress, Severity};
+use crate::job::{Area, Finding, JobKind, JobState, Problem, Progress, Proof, Severity};
 use crate::moodle::Manifest;
 use crate::proto;
 
@@ -391,6 +391,17 @@ pub fn problem(problem: &Problem) -> proto::Problem {
     }
 }
 
+fn proof(proof: &Proof) -> proto::RestoreProof {
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    proto::RestoreProof {
+        kind: proof.kind.clone(),
+        expected: number(proof.expected),
+        found: number(proof.found),
+        matched: number(proof.matched),
+        reason: proof.reason.clone(),
+    }
+}
+
 /// A job as a message.
 pub fn job(row: &JobRow) -> proto::Job {
     let result = row.result.as_ref().map(|result| {
@@ -402,6 +413,7 @@ pub fn job(row: &JobRow) -> proto::Job {
             ),
             course: text(course),
             findings: result.findings.iter().map(finding).collect(),
+            proof: result.proof.iter().map(proof).collect(),
         }
     });
     let waits = row.state == JobState::Pending && row.problem.is_some();

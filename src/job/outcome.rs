@@ -78,6 +78,28 @@ pub struct Finding {
     pub message: String,
 }
 
+/// How many things of a kind an archive has, and how many of them are in the course after a restore.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Proof {
+    /// The kind, such as `forum_post`.
+    pub kind: String,
+    /// How many the archive has, after the settings were applied.
+    pub expected: u64,
+    /// How many of them are in the course: made, or what they were matched to.
+    pub found: u64,
+    /// How many of those that were found were there before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub matched: u64,
+    /// Why the others are not; empty if there are none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// What came out of a job. Names are ids: the site is the job's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -94,6 +116,9 @@ pub struct JobResult {
     /// What was found on the way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// Of a restore: what of the archive is in the course, read again from what was written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proof: Vec<Proof>,
 }
 
 #[cfg(test)]
@@ -128,10 +153,12 @@ mod tests {
                 path: "files/00/00".into(),
                 message: "m".into(),
             }],
+            proof: vec![Proof { kind: "forum_post".into(), expected: 3, found: 3, ..Proof::default() }],
         };
         let text = concat!(
             r#"{"archive":"0190a5f3-0000-7000-8000-000000000001","course":"c","revision":3,"findings":"#,
-            r#"[{"severity":"WARNING","code":"CONTENT_ALTERED","path":"files/00/00","message":"m"}]}"#
+            r#"[{"severity":"WARNING","code":"CONTENT_ALTERED","path":"files/00/00","message":"m"}],"#,
+            r#""proof":[{"kind":"forum_post","expected":3,"found":3}]}"#
         );
         assert_eq!(serde_json::to_string(&result)?, text);
         assert_eq!(serde_json::from_str::<JobResult>(text)?, result);
