@@ -48,6 +48,8 @@ labels! {
         Published = "PUBLISHED",
         /// A restore made it.
         Restored = "RESTORED",
+        /// A restore was undone: what was there before it is there again.
+        RolledBack = "ROLLED_BACK",
     }
 }
 

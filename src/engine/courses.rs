@@ -183,7 +183,7 @@ impl Engine {
         };
         let told = match origin {
             RevisionOrigin::Published => Telling::Everything,
-            RevisionOrigin::Restored => Telling::Course,
+            RevisionOrigin::Restored | RevisionOrigin::RolledBack => Telling::Course,
         };
         let told = self.told_by(&Place::of(&row.site, &row.storage), &row.tree, &manifest, told).await?;
         let original = &manifest.original_course;

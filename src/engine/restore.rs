@@ -1,10 +1,12 @@
 //! Restores: the tree of an archive becomes a state of a course, in one transaction at the end; and taking that back.
 
+use super::courses::NewRevision;
+use super::directory::Telling;
 use super::error::Error;
 use super::restoring::{Restoration, refuse_blocked};
 use super::run::{JobContext, requester};
-use super::{Call, Engine};
-use crate::catalog::JobRow;
+use super::{Call, Engine, Place};
+use crate::catalog::{JobRow, RevisionOrigin, RevisionRow};
 use crate::ids::{ArchiveName, CourseId, CourseName, JobId, JobName, RevisionName};
 use crate::job::{JobKind, JobPayload, JobResult, JobState, Priority};
 use crate::reason::Reason;
@@ -122,11 +124,67 @@ impl Engine {
         context.report(|progress| progress.phase = "undoing".into());
         let restore = JobName { site: row.site.clone(), job: restore.clone() };
         let (course, revision) = self.undoable(&restore).await?;
+        let name = RevisionName { course: course.clone(), number: revision };
+        match self.get_revision(&name).await?.parent {
+            None => self.delete_restored(row, context, &course, revision).await,
+            Some(parent) => self.go_back(row, context, &course, (revision, parent)).await,
+        }
+    }
+
+    /// Deletes the course that a restore made.
+    async fn delete_restored(
+        &self,
+        row: &JobRow,
+        context: &JobContext,
+        course: &CourseName,
+        revision: i64,
+    ) -> Result<(), Error> {
         let result = JobResult { course: Some(course.course.clone()), ..JobResult::default() };
         let call = Call::by(requester(row));
         let mut tx = self.catalog.begin().await?;
         tx.delete_course(&course.site, &course.course, Some(revision), self.now()).await?;
         self.put_down(&mut tx, &course.site, &call, Event::CourseDeleted { course: course.clone() }).await?;
+        self.succeed(&mut tx, context, &result).await?;
+        tx.commit().await?;
+        self.flush_journal().await;
+        Ok(())
+    }
+
+    /// Makes what was there before the restore the newest state again. The restored state stays in the history.
+    async fn go_back(
+        &self,
+        row: &JobRow,
+        context: &JobContext,
+        course: &CourseName,
+        (revision, before): (i64, i64),
+    ) -> Result<(), Error> {
+        let before = self.get_revision(&RevisionName { course: course.clone(), number: before }).await?;
+        let new = RevisionRow {
+            revision: revision + 1,
+            parent: Some(revision),
+            origin: RevisionOrigin::RolledBack,
+            job: Some(row.job.clone()),
+            author: row.requester.clone(),
+            create_time: self.now(),
+            ..before
+        };
+        let place = Place::of(&new.site, &new.storage);
+        let manifest = self.manifest(&place, &new.tree).await?.ok_or_else(|| {
+            Error::new(Reason::StorageCorrupt, "the course has lost its moodle_backup.xml").on(course)
+        })?;
+        let told = self.told_by(&place, &new.tree, &manifest, Telling::Course).await?;
+        let original = &manifest.original_course;
+        let record =
+            super::journal::revision_record(&new, &original.full_name, &original.short_name, original.id)?;
+        let packs = self.write_record(&place, &record).await?;
+        let result = JobResult {
+            course: Some(course.course.clone()),
+            revision: Some(new.revision),
+            ..JobResult::default()
+        };
+        let call = Call::by(requester(row));
+        let mut tx = self.catalog.begin().await?;
+        self.insert_revision(&mut tx, &call, &NewRevision { row: new, manifest, told, packs }).await?;
         self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
         self.flush_journal().await;

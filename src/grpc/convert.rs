@@ -370,6 +370,7 @@ pub fn revision(row: &RevisionRow) -> proto::Revision {
         origin: match row.origin {
             RevisionOrigin::Published => proto::revision::Origin::Published,
             RevisionOrigin::Restored => proto::revision::Origin::Restored,
+            RevisionOrigin::RolledBack => proto::revision::Origin::RolledBack,
         }
         .into(),
         archive: archive_name(&row.site, &row.archive).to_string(),
