@@ -10,8 +10,9 @@ use super::derive::{self, Derivation};
 use super::error::Error;
 use super::restoring::{Restoration, refuse_blocked};
 use super::spool::{Located, Spool};
-use super::stored::Stored;
-use super::{Call, Engine};
+use super::{Call, Engine, Place};
+use crate::backup::{Asked, Mode, Order, Setting};
+use crate::choice::{Extent, Selection};
 use crate::directory::{self, OWN_HOST, People, Person};
 use crate::format::{Format, Kind};
 use crate::ids::SiteId;
@@ -23,6 +24,7 @@ use crate::matching::{
 };
 use crate::reason::Reason;
 use crate::renumber::{Amendments, Renumber, Survey};
+use crate::restore;
 use crate::restore::roles::SiteRole;
 use crate::restore::sections::SectionDecision;
 use crate::restore::users::{Hosts, Site};
@@ -48,7 +50,58 @@ pub(super) struct Prepared<'s> {
     pub findings: Vec<Finding>,
 }
 
+/// Documents that go with the contents of a course: what comes in replaces them as they are.
+const OF_CONTENTS: [&str; 5] =
+    ["gradebook.xml", "grade_history.xml", "completion.xml", "questions.xml", "badges.xml"];
+
 impl Engine {
+    /// The target without its contents, where they are deleted first; none where they stay.
+    pub(super) async fn emptying_of(&self, restoration: &Restoration) -> Result<Option<Derivation>, Error> {
+        let Some(target) = restoration.target.as_ref().filter(|_| restoration.effective.target.is_deleting())
+        else {
+            return Ok(None);
+        };
+        let effective = &restoration.effective;
+        let keeps_people = effective.is_on(restore::Setting::KeepRolesAndEnrolments);
+        let keeps_groups = effective.is_on(restore::Setting::KeepGroupsAndGroupings);
+        let stays = |setting: Setting| match setting {
+            Setting::Users => keeps_people || keeps_groups,
+            Setting::RoleAssignments => keeps_people,
+            Setting::Groups => keeps_groups,
+            Setting::Files | Setting::CustomField => true,
+            _ => false,
+        };
+        let exists = |setting: &Setting| setting.row().exists(Mode::General, true);
+        let settings = Setting::ALL.iter().copied().filter(exists).map(|one| (one, stays(one)));
+        let asked = Asked {
+            settings: settings.collect(),
+            selection: Selection { extent: Some(Extent::None), ..Selection::default() },
+            ..Asked::default()
+        };
+        let place = Place::of(&target.revision.site, &target.revision.storage);
+        let order = Order { asked, compatibility: effective.compatibility, ..Order::default() };
+        let derivation =
+            self.derivation(&restoration.course.site, place, target.revision.tree, order).await?;
+        Ok(Some(derivation))
+    }
+
+    /// Deletes the contents, as far as anybody sees within this restore. On a thread that may block.
+    pub(super) fn emptied<'t>(
+        &self,
+        emptying: &Derivation,
+        target: &'t dyn Located,
+        keeps_people: bool,
+    ) -> Result<Spool<'t>, Error> {
+        let mut spool = Spool::over(target).map_err(spooled)?;
+        derive::run(&self.rules.format, emptying, target, &mut spool, self.limits(), false)?;
+        spool.finish().map_err(spooled)?;
+        OF_CONTENTS.iter().for_each(|path| spool.forget(path));
+        if !keeps_people {
+            ["course/enrolments.xml", "course/roles.xml"].iter().for_each(|path| spool.forget(path));
+        }
+        Ok(spool)
+    }
+
     /// What the site has to say about an archive.
     pub(super) async fn facts(&self, restoration: &Restoration) -> Result<Facts, Error> {
         let site = &restoration.course.site;
@@ -95,7 +148,7 @@ impl Engine {
         restoration: &Restoration,
         derivation: &Derivation,
         facts: &Facts,
-        stored: &'s Stored,
+        stored: &'s dyn Located,
         target: Option<&dyn Located>,
     ) -> Result<Prepared<'s>, Error> {
         let (format, limits) = (&*self.rules.format, self.limits());

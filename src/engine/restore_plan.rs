@@ -63,9 +63,12 @@ impl Engine {
             }
             None => None,
         };
+        let emptying = self.emptying_of(&restoration).await?;
         let engine = self.clone();
         let planning = tokio::task::spawn_blocking(move || {
-            let there = target.as_ref().map(|stored| stored as &dyn Located);
+            let emptied = engine.emptied_target(&restoration, emptying.as_ref(), target.as_ref())?;
+            let there = emptied.as_ref().map(|spool| spool as &dyn Located);
+            let there = there.or_else(|| target.as_ref().map(|stored| stored as &dyn Located));
             let prepared = engine.prepare(&restoration, &derivation, &facts, &stored, there)?;
             let conflicts = prepared.plan.conflicts.iter().map(|conflict| {
                 (prepared.contents.user(conflict.user).cloned().unwrap_or_default(), conflict.clone())

@@ -13,8 +13,9 @@ use super::directory::Told;
 use super::error::Error;
 use super::prepare::{Prepared, spooled};
 use super::run::{JobContext, requester};
-use super::spool::{Located, Spool};
+use super::spool::{Elsewhere, Located, Spool};
 use super::stage::Staged;
+use super::stored::Stored;
 use super::{Call, Engine, Place};
 use crate::catalog::{ArchiveRow, CourseRow, JobRow, RevisionOrigin, RevisionRow};
 use crate::choice::Decision;
@@ -189,6 +190,7 @@ impl Engine {
             }
             None => None,
         };
+        let emptying = self.emptying_of(&restoration).await?;
         let revision = self.revision_row(&restoration, job);
         let stager = self.stager(&Place::of(&revision.site, &revision.storage))?;
         let call = Call::by(requester(job));
@@ -200,10 +202,17 @@ impl Engine {
         });
         let (engine, context) = (self.clone(), context.clone());
         let restoring = tokio::task::spawn_blocking(move || {
-            let there = target.as_ref().map(|stored| stored as &dyn Located);
-            let mut prepared = engine.prepare(&restoration, &derivation, &facts, &stored, there)?;
+            let elsewhere = Elsewhere(&stored);
+            let source: &dyn Located = match derivation.place.storage == revision.storage {
+                true => &stored,
+                false => &elsewhere,
+            };
+            let emptied = engine.emptied_target(&restoration, emptying.as_ref(), target.as_ref())?;
+            let there = emptied.as_ref().map(|spool| spool as &dyn Located);
+            let there = there.or_else(|| target.as_ref().map(|stored| stored as &dyn Located));
+            let mut prepared = engine.prepare(&restoration, &derivation, &facts, source, there)?;
             prepared.number(&engine, &call, &restoration)?;
-            let mut sink = StageSink::new(&stored, stager, &context);
+            let mut sink = StageSink::new(source, stager, &context);
             match engine.write_restored(&prepared, &restoration, there, &mut sink) {
                 Ok(written) => engine.finish(sink, revision, written, &restoration),
                 Err(error) => {
@@ -213,6 +222,18 @@ impl Engine {
             }
         });
         restoring.await.map_err(derive::failed)?
+    }
+
+    /// The target without its contents, where they are deleted first.
+    pub(super) fn emptied_target<'t>(
+        &self,
+        restoration: &Restoration,
+        emptying: Option<&Derivation>,
+        target: Option<&'t Stored>,
+    ) -> Result<Option<Spool<'t>>, Error> {
+        let (Some(emptying), Some(target)) = (emptying, target) else { return Ok(None) };
+        let keeps_people = restoration.effective.is_on(Setting::KeepRolesAndEnrolments);
+        self.emptied(emptying, target, keeps_people).map(Some)
     }
 
     /// The archive with what of it is to be restored.

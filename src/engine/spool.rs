@@ -30,15 +30,34 @@ impl Located for Stored {
 /// Where a member of a spool is.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// In what lies below.
-    Below { size: u64 },
+    /// In what lies below: in which of it.
+    Below { source: usize, size: u64 },
     /// In the file.
     Here { offset: u64, size: u64 },
 }
 
-/// A set of members over another one: those that were kept, and those that were written.
+/// Members of another place: none of them lies where the new ones go, so all are written again.
+pub(super) struct Elsewhere<'m>(pub &'m dyn Located);
+
+impl Members for Elsewhere<'_> {
+    fn members(&self) -> io::Result<Vec<Member>> {
+        self.0.members()
+    }
+
+    fn open(&self, path: &MemberPath) -> io::Result<Box<dyn Read + '_>> {
+        self.0.open(path)
+    }
+}
+
+impl Located for Elsewhere<'_> {
+    fn entry(&self, _: &MemberPath) -> Option<Entry> {
+        None
+    }
+}
+
+/// A set of members over others: those that were kept, and those that were written.
 pub(super) struct Spool<'b> {
-    below: &'b dyn Located,
+    below: Vec<&'b dyn Located>,
     members: BTreeMap<MemberPath, Place>,
     file: BufWriter<File>,
     end: u64,
@@ -48,6 +67,11 @@ pub(super) struct Spool<'b> {
 impl<'b> Spool<'b> {
     /// Empty. The file has no name and goes when the spool goes, or the process.
     pub fn over(below: &'b dyn Located) -> io::Result<Self> {
+        Self::over_all(vec![below])
+    }
+
+    /// The same over several others; what is kept is of the first, unless it is said of which.
+    pub fn over_all(below: Vec<&'b dyn Located>) -> io::Result<Self> {
         let file =
             BufWriter::new(tempfile::tempfile().map_err(|error| io::Error::other(spill_failed(error)))?);
         Ok(Self { below, members: BTreeMap::new(), file, end: 0, begun: None })
@@ -56,6 +80,16 @@ impl<'b> Spool<'b> {
     /// Says that all is written; from now on it can be read.
     pub fn finish(&mut self) -> io::Result<()> {
         self.file.flush().map_err(|error| io::Error::other(spill_failed(error)))
+    }
+
+    /// Keeps a member of one of what lies below, by its number.
+    pub fn keep_of(&mut self, source: usize, member: &Member) {
+        self.members.insert(member.path.clone(), Place::Below { source, size: member.size });
+    }
+
+    /// Leaves a member out after all.
+    pub fn forget(&mut self, path: &str) {
+        self.members.retain(|found, _| found.as_str() != path);
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -67,7 +101,7 @@ impl<'b> Spool<'b> {
 
 impl Sink for Spool<'_> {
     fn keep(&mut self, member: &Member) -> io::Result<()> {
-        self.members.insert(member.path.clone(), Place::Below { size: member.size });
+        self.keep_of(0, member);
         Ok(())
     }
 
@@ -96,8 +130,8 @@ impl Sink for Spool<'_> {
 impl Members for Spool<'_> {
     fn members(&self) -> io::Result<Vec<Member>> {
         let member = |(path, place): (&MemberPath, &Place)| match *place {
-            Place::Below { size } => {
-                let digest = self.below.entry(path).map(|entry| entry.content.digest);
+            Place::Below { source, size } => {
+                let digest = self.below[source].entry(path).map(|entry| entry.content.digest);
                 Member { path: path.clone(), size, digest }
             }
             Place::Here { size, .. } => Member { path: path.clone(), size, digest: None },
@@ -107,7 +141,7 @@ impl Members for Spool<'_> {
 
     fn open(&self, path: &MemberPath) -> io::Result<Box<dyn Read + '_>> {
         match *self.members.get(path).ok_or(io::ErrorKind::NotFound)? {
-            Place::Below { .. } => self.below.open(path),
+            Place::Below { source, .. } => self.below[source].open(path),
             Place::Here { offset, size } => {
                 let part = Part { file: self.file.get_ref(), offset, left: size };
                 Ok(Box::new(io::BufReader::with_capacity(BLOCK, part)))
@@ -119,7 +153,7 @@ impl Members for Spool<'_> {
 impl Located for Spool<'_> {
     fn entry(&self, path: &MemberPath) -> Option<Entry> {
         match self.members.get(path)? {
-            Place::Below { .. } => self.below.entry(path),
+            Place::Below { source, .. } => self.below[*source].entry(path),
             Place::Here { .. } => None,
         }
     }
