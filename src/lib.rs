@@ -5,7 +5,7 @@
 //! - values: [`calendar`], [`clock`], [`digest`], [`ids`], [`label`], [`limits`], [`principal`], [`reason`]
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
 //!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`renumber`] (new ids, and every reference follows),
-//!   [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`],
+//!   [`merge`] (one tree into another), [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`],
 //!   [`access`] (who may do what with an archive), [`filter`] (what callers ask lists for), [`retention`] (how long archives are kept),
 //!   [`schedule`] (when the service does things by itself)
 //! - adapters, strangers to each other: [`catalog`] (SQL), [`vault`] (object storage)
@@ -34,6 +34,7 @@ pub mod ids;
 pub mod job;
 pub mod label;
 pub mod limits;
+pub mod merge;
 pub mod moodle;
 pub mod principal;
 pub mod reason;
