@@ -5,7 +5,7 @@
 //! - values: [`calendar`], [`clock`], [`digest`], [`ids`], [`label`], [`limits`], [`principal`], [`reason`]
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
 //!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`renumber`] (new ids, and every reference follows),
-//!   [`matching`] (what becomes of every id of an archive that is restored),
+//!   [`matching`] (what becomes of every id of an archive that is restored), [`merge`] (one tree into another),
 //!   [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`],
 //!   [`access`] (who may do what with an archive), [`filter`] (what callers ask lists for), [`retention`] (how long archives are kept),
 //!   [`schedule`] (when the service does things by itself), [`directory`] (who is known on a site)
@@ -37,6 +37,7 @@ pub mod job;
 pub mod label;
 pub mod limits;
 pub mod matching;
+pub mod merge;
 pub mod moodle;
 pub mod principal;
 pub mod reason;

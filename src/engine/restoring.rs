@@ -26,6 +26,7 @@ use crate::directory::{self, Person};
 use crate::ids::{ArchiveName, CourseName, RevisionName};
 use crate::job::{Finding, JobPayload, JobResult, Proof, Severity};
 use crate::matching;
+use crate::merge::{self, MergeError};
 use crate::moodle::{self, Manifest};
 use crate::reason::Reason;
 use crate::renumber::{Renumber, Survey};
@@ -270,15 +271,30 @@ impl Engine {
         let mut renumber = Renumber::new(format, &prepared.survey, &prepared.plan.map);
         let people = prepared.new_people(format, &mut renumber, source, origin, limits)?;
         let mut findings = prepared.findings.clone();
-        let mut result = Spool::over(source).map_err(spooled)?;
-        match there {
-            None => renumber.members(source, &mut result, limits)?,
-            Some(_) => return Err(Error::new(Reason::Internal, "merging is not there yet")),
-        }
-        result.finish().map_err(spooled)?;
+        let mut incoming = Spool::over(source).map_err(spooled)?;
+        renumber.members(source, &mut incoming, limits)?;
+        incoming.finish().map_err(spooled)?;
         findings.extend(matching::dangling(format, &renumber.finish()));
-        let proof = prepared.proof(format, &Survey::of(format, &result, limits)?);
-        let mut sink = sink.over(&result);
+        let merged = match there {
+            None => None,
+            Some(there) => {
+                let mut merged = Spool::over_all(vec![there, &incoming]).map_err(spooled)?;
+                let request = merge::Request {
+                    format,
+                    limits,
+                    compatibility: restoration.effective.compatibility,
+                    overwrite_conf: restoration.effective.is_on(Setting::OverwriteConf),
+                    placement: BTreeMap::new(),
+                };
+                let report = merge::merge(&request, there, &incoming, &mut merged)?;
+                findings.extend(left_out(&report));
+                merged.finish().map_err(spooled)?;
+                Some(merged)
+            }
+        };
+        let result = merged.as_ref().unwrap_or(&incoming);
+        let proof = prepared.proof(format, &Survey::of(format, result, limits)?);
+        let mut sink = sink.over(result);
         for member in result.members().map_err(spooled)? {
             sink.keep(&member).map_err(spooled)?;
         }
@@ -414,6 +430,41 @@ impl Engine {
         joined.log(site, 0);
         self.flush_journal().await;
         Ok(())
+    }
+}
+
+/// What a merge left out, as findings.
+fn left_out(report: &merge::Report) -> Vec<Finding> {
+    use merge::WhyLeftOut;
+    let one = |((path, what, why), count): (&(String, String, WhyLeftOut), &u64)| {
+        let because = match why {
+            WhyLeftOut::TargetHasOwn => "the course has its own",
+            WhyLeftOut::BlockShown => "the course shows that block already",
+            WhyLeftOut::CourseKept => "the course keeps its configuration",
+            WhyLeftOut::SummaryKept => "the section has a summary of its own",
+            WhyLeftOut::Undescribed => "no description covers it, and the course has one",
+            WhyLeftOut::OtherFormat => "it is of another course format",
+            WhyLeftOut::GradebookInUse => "the grade book has more than its automatic category, as in Moodle",
+        };
+        let severity = match why {
+            WhyLeftOut::Undescribed | WhyLeftOut::GradebookInUse => Severity::Warning,
+            _ => Severity::Info,
+        };
+        let message = format!("{count} of {what} left out: {because}");
+        Finding { severity, code: "MERGE_LEFT_OUT".into(), path: path.clone(), message }
+    };
+    report.left_out.iter().map(one).collect()
+}
+
+impl From<MergeError> for Error {
+    /// What the vault said comes out as it went in.
+    fn from(error: MergeError) -> Self {
+        match (error.reason(), error) {
+            (_, MergeError::Bytes { error, .. }) => error
+                .downcast::<Self>()
+                .unwrap_or_else(|error| Self::new(Reason::Internal, "merging failed").caused_by(error)),
+            (reason, error) => Self::new(reason.unwrap_or(Reason::Internal), error.to_string()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::stage::spill_failed;
 use super::stored::Stored;
 use crate::course::{Entry, Member, MemberPath, Members};
 use crate::derive::Sink;
+use crate::merge;
 
 /// Bytes that are read at once.
 const BLOCK: usize = 64 << 10;
@@ -106,9 +107,9 @@ impl Sink for Spool<'_> {
     }
 
     fn write(&mut self, path: &MemberPath, bytes: &[u8]) -> io::Result<()> {
-        self.begin(path)?;
-        self.append(bytes)?;
-        self.end()
+        Sink::begin(self, path)?;
+        Sink::append(self, bytes)?;
+        Sink::end(self)
     }
 
     fn begin(&mut self, path: &MemberPath) -> io::Result<()> {
@@ -124,6 +125,31 @@ impl Sink for Spool<'_> {
         let (path, offset) = self.begun.take().ok_or(io::ErrorKind::InvalidInput)?;
         self.members.insert(path, Place::Here { offset, size: self.end - offset });
         Ok(())
+    }
+}
+
+/// Of two sources: the first is the target, the second what comes in.
+impl merge::Sink for Spool<'_> {
+    fn keep_target(&mut self, member: &Member) -> io::Result<()> {
+        self.keep_of(0, member);
+        Ok(())
+    }
+
+    fn keep_incoming(&mut self, member: &Member) -> io::Result<()> {
+        self.keep_of(1, member);
+        Ok(())
+    }
+
+    fn begin(&mut self, path: &MemberPath) -> io::Result<()> {
+        Sink::begin(self, path)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Sink::append(self, bytes)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        Sink::end(self)
     }
 }
 

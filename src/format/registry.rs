@@ -164,7 +164,7 @@ impl Format {
     }
 
     /// What describes a child of an element, its own or one that hangs in.
-    pub(super) fn child<'f>(&'f self, parent: &'f Element, name: &str) -> Option<&'f Element> {
+    pub(crate) fn child<'f>(&'f self, parent: &'f Element, name: &str) -> Option<&'f Element> {
         let child = parent.children.get(name);
         child.or_else(|| parent.has_slot(name).then(|| self.hung(name)).flatten())
     }

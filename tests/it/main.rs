@@ -25,6 +25,7 @@ mod jobs;
 mod listing;
 mod main_job;
 mod refused_uploads;
+mod restores;
 mod settings;
 mod surface;
 mod transfer;
