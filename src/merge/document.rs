@@ -124,7 +124,7 @@ impl<'u, 'd> Union<'u, 'd> {
         let mut puts = Vec::new();
         for mark in &incoming.children {
             let name = incoming.name(mark);
-            if let Some((_, id)) = mark.id.filter(|_| mark.class == Class::Row)
+            if let Some((_, id)) = mark.id.filter(|_| mark.class == Class::Row && mark.key.is_none())
                 && !seen.insert((mark.name, id))
             {
                 return Err(MergeError::Repeated {

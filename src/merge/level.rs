@@ -186,7 +186,7 @@ impl<'d> Doc<'d> {
         let element = parent.and_then(|parent| self.format.child(parent, name));
         let path = format!("{path}/{name}");
         let rule = rule_of(&path, self.compatibility);
-        let id = id_of(element, tag);
+        let id = id_of(element, tag).filter(|_| name != "tag");
         let class = match element {
             _ if hung => Class::Closed,
             Some(element) if element.value.is_some() => Class::Field,

@@ -82,7 +82,8 @@ const RULES: &[Rule] = &[
     rule("/role_overrides/override", &["roleid", "capability"]),
     rule("/preferences/preference", &["name"]),
     rule("/custom_fields/custom_field", &["field_name"]),
-    rule("/tags/tag", &["name"]),
+    // The id of a tag is the word's, not the row's: a chapter and its neighbour may have the same one.
+    rule("/tag", &["name", "itemid"]),
     rule("/enrols/enrol", &[]),
     rule("/user_enrolments/enrolment", &["userid"]),
     wins("/filter_actives/filter_active", &["filter"], Wins::Incoming),
