@@ -135,7 +135,8 @@ impl Engine {
 
     /// The key of the site's pseudonyms, made when it is first needed.
     async fn pseudonym_key(&self, site: &SiteId) -> Result<String, Error> {
-        let fresh = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        // Twice 74 random bits.
+        let fresh = format!("{}{}", uuid::Uuid::now_v7().simple(), uuid::Uuid::now_v7().simple());
         let mut tx = self.catalog.begin().await?;
         let key = tx.pseudonym_key(site, &fresh).await?;
         tx.commit().await?;
