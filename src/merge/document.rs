@@ -49,6 +49,29 @@ pub(super) struct Union<'u, 'd> {
     changes: Vec<Change>,
 }
 
+/// Where each incoming child goes if the target lacks it: behind the last one of its name, else in front of what follows
+/// it, for readers go by the order of elements: a group's field finds no group that comes later.
+fn places(target: &Level<'_>, incoming: &Level<'_>) -> Vec<u64> {
+    let (mut first, mut last) = (HashMap::new(), HashMap::new());
+    for mark in &target.children {
+        first.entry(target.name(mark)).or_insert(mark.start);
+        last.insert(target.name(mark), mark.end);
+    }
+    let mut following = target.inner_end;
+    let mut places: Vec<u64> = incoming
+        .children
+        .iter()
+        .rev()
+        .map(|mark| {
+            let name = incoming.name(mark);
+            following = first.get(name).copied().unwrap_or(following);
+            last.get(name).copied().unwrap_or(following)
+        })
+        .collect();
+    places.reverse();
+    places
+}
+
 impl<'u, 'd> Union<'u, 'd> {
     pub fn new(
         path: &'u str,
@@ -122,7 +145,10 @@ impl<'u, 'd> Union<'u, 'd> {
         let mut found = vec![false; target.children.len()];
         let mut seen = std::collections::HashSet::new();
         let mut puts = Vec::new();
-        for mark in &incoming.children {
+        // Letters are a whole: some of each would be a scale that nobody made.
+        let has_own = path.ends_with("/grade_letters") && !target.children.is_empty();
+        let places = places(&target, &incoming);
+        for (mark, place) in incoming.children.iter().zip(places) {
             let name = incoming.name(mark);
             if let Some((_, id)) = mark.id.filter(|_| mark.class == Class::Row && mark.key.is_none())
                 && !seen.insert((mark.name, id))
@@ -147,7 +173,10 @@ impl<'u, 'd> Union<'u, 'd> {
                     found[index] = true;
                     self.both(path, name, &target.children[index], mark, wins)?;
                 }
-                None if self.comes(path, name, mark)? => puts.push(Put::Range(mark.start, mark.end)),
+                None if has_own => {
+                    self.report.left_out(self.path, name, WhyLeftOut::TargetHasOwn);
+                }
+                None if self.comes(path, name, mark)? => puts.push((place, Put::Range(mark.start, mark.end))),
                 None => {}
             }
         }
@@ -200,6 +229,8 @@ impl<'u, 'd> Union<'u, 'd> {
     fn comes(&mut self, path: &str, name: &str, mark: &Mark<'d>) -> Result<bool, MergeError> {
         match (mark.class, mark.element) {
             (Class::Field, _) => Ok(false),
+            // A course is in one category, and where it is decides nobody who restores into it.
+            _ if path == "/course" && name == "category" => Ok(false),
             (Class::Wrapper, _) if !mark.has_elements => Ok(false),
             (Class::Row, Some(element)) if path == "/section" && name == "course_format_options" => {
                 let text =
@@ -227,12 +258,11 @@ impl<'u, 'd> Union<'u, 'd> {
         }
     }
 
-    /// Puts something at the end of an element.
-    fn put(&mut self, target: &Level<'_>, puts: Vec<Put>) -> Result<(), MergeError> {
+    /// Puts something into an element.
+    fn put(&mut self, target: &Level<'_>, puts: Vec<(u64, Put)>) -> Result<(), MergeError> {
         if puts.is_empty() {
             return Ok(());
         }
-        let at = target.inner_end;
         if target.is_empty_tag {
             let tag = self.target.text.text(target.tag, target.tag_end).map_err(|error| self.bytes(error))?;
             let inside = tag.trim_start_matches('<').trim_end_matches("/>").trim_end();
@@ -241,11 +271,11 @@ impl<'u, 'd> Union<'u, 'd> {
             let open = Put::Text(format!("<{inside}>"));
             self.changes.push(Change { from: target.tag, to: target.end, put: open });
             // At the tag's end, in this order: the sort is stable.
-            let rest = puts.into_iter().chain([Put::Text(end)]);
+            let rest = puts.into_iter().map(|(_, put)| put).chain([Put::Text(end)]);
             self.changes.extend(rest.map(|put| Change { from: target.end, to: target.end, put }));
             return Ok(());
         }
-        self.changes.extend(puts.into_iter().map(|put| Change { from: at, to: at, put }));
+        self.changes.extend(puts.into_iter().map(|(at, put)| Change { from: at, to: at, put }));
         Ok(())
     }
 

@@ -252,6 +252,10 @@ impl<'m> Merging<'m> {
             self.report.left_out(path, "course_completion", WhyLeftOut::TargetHasOwn);
             return self.keep_target(one);
         }
+        if path == "course/course.xml" && !self.request.overwrite_conf {
+            self.report.left_out(path, "course", WhyLeftOut::CourseKept);
+            return self.keep_target(one);
+        }
         let doc = |text: Scratch| Doc {
             text,
             format: self.request.format,
