@@ -35,6 +35,8 @@ const OF_COURSE: u64 = 2;
 /// What the site has to say.
 pub(super) struct Facts {
     roles: Vec<SiteRole>,
+    /// Whether an administrator has told all of them. Otherwise they are those of published courses, which may lack some.
+    knows_all_roles: bool,
     users: Site,
     hosts: Hosts,
     pseudonym_key: Vec<u8>,
@@ -109,7 +111,9 @@ impl Engine {
         let origin = &restoration.base.original_site;
         // While nobody has said which platform the site stands for, it is that of whatever comes.
         let is_same = row.platform.is_unknown() || row.platform.is_origin_of(origin);
-        let roles = self.catalog.list_roles(site).await?.into_iter().map(|row| SiteRole {
+        let roles = self.catalog.list_roles(site).await?;
+        let knows_all_roles = roles.iter().any(|row| row.source == directory::Source::Imported);
+        let roles = roles.into_iter().map(|row| SiteRole {
             id: row.role.id,
             short_name: row.role.short_name,
             archetype: row.role.archetype,
@@ -129,6 +133,7 @@ impl Engine {
             },
             hosts: Hosts { own_url, own: OWN_HOST, others: BTreeMap::new() },
             roles: roles.collect(),
+            knows_all_roles,
             pseudonym_key: self.pseudonym_key(site).await?.into_bytes(),
         })
     }
@@ -170,10 +175,15 @@ impl Engine {
         let origin = &restoration.base.original_site;
         let keys = contents.keys(origin, &facts.users, &restoration.order.users, &facts.pseudonym_key);
         let directory = Handle::current().block_on(self.candidates(&restoration.course.site, &keys))?;
-        let roles = match facts.roles.is_empty() {
-            true => own_roles(&spool, limits)?,
-            false => facts.roles.clone(),
-        };
+        let mut roles = facts.roles.clone();
+        if !facts.knows_all_roles {
+            // A role that nobody has told of, and that collides with none that is known, is the site's.
+            for role in own_roles(&spool, limits)? {
+                if !roles.iter().any(|one| one.id == role.id || one.short_name == role.short_name) {
+                    roles.push(role);
+                }
+            }
+        }
         let original = &restoration.base.original_course;
         let ids = match &restoration.target {
             Some(target) => CourseIds {
@@ -219,6 +229,7 @@ impl Engine {
         if facts.users.is_same {
             keep_own_ids(format, &mut plan, |id| directory.by_id(id).is_some());
         }
+        one_row_each(format, &mut plan, &survey);
         let known: BTreeSet<(String, String)> =
             findings.iter().map(|finding| (finding.code.clone(), finding.path.clone())).collect();
         let new = plan.findings.drain(..);
@@ -234,6 +245,19 @@ fn keep_own_ids(format: &Format, plan: &mut Plan, is_taken: impl Fn(i64) -> bool
     let ids: Vec<i64> = own.map(|(id, _)| *id).filter(|id| !is_taken(*id)).collect();
     for id in ids {
         plan.map.set(user, id, id);
+    }
+}
+
+/// Of several roles, or users, that are one on the site one row is enough; all references lead to it.
+fn one_row_each(format: &Format, plan: &mut Plan, survey: &Survey) {
+    for kind in ["role", "user"].iter().filter_map(|name| format.kind(name)) {
+        let mut seen = BTreeSet::new();
+        for id in survey.defined.sorted(kind) {
+            let same = plan.map.get(kind, id).filter(|same| *same > 0 && !plan.left_out.has(kind, id));
+            if same.is_some_and(|same| !seen.insert(same)) {
+                plan.left_out.add(kind, id);
+            }
+        }
     }
 }
 
