@@ -65,13 +65,12 @@ impl Tx {
 
     /// Moves a chore on to its next time. `false`: another replica did.
     pub async fn move_chore(&mut self, due: &DueChore, next: Timestamp) -> Result<bool, CatalogError> {
-        let query = sqlx::query(
-            "UPDATE chores SET due_ms = $4 WHERE site = $1 AND chore = $2 AND due_ms = $3",
-        )
-        .bind(sql::text(&due.site))
-        .bind(due.chore.as_str())
-        .bind(due.due.millis())
-        .bind(next.millis());
+        let query =
+            sqlx::query("UPDATE chores SET due_ms = $4 WHERE site = $1 AND chore = $2 AND due_ms = $3")
+                .bind(sql::text(&due.site))
+                .bind(due.chore.as_str())
+                .bind(due.due.millis())
+                .bind(next.millis());
         Ok(sql::run(self.conn(), query).await? == 1)
     }
 }

@@ -81,7 +81,10 @@ fn next(zone: chrono_tz::Tz, seed: &str, now: Timestamp) -> Timestamp {
     let today = calendar::date(zone, now);
     let first = today.checked_sub_days(Days::new(1)).unwrap_or(today);
     let times = first.iter_days().take(5).filter_map(|date| WINDOW.on(zone, date));
-    times.map(|span| place(seed, span)).find(|time| *time > now).unwrap_or_else(|| now.plus_millis(86_400_000))
+    times
+        .map(|span| place(seed, span))
+        .find(|time| *time > now)
+        .unwrap_or_else(|| now.plus_millis(86_400_000))
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use prost_types::Timestamp as WireTime;
 
 use super::bounded::{ANSWER_BYTES, fit};
 use crate::archive::Container;
-use crate::catalog::{ArchiveOrigin, ArchiveRow, ArchiveType, CourseRow, JobRow, RevisionOrigin, RevisionRow, ShareRow, SiteRow, StorageUseRow, UploadRow, UploadState, VerificationRow};
+use crate::catalog::{
+    ArchiveOrigin, ArchiveRow, ArchiveType, CourseRow, JobRow, RevisionOrigin, RevisionRow, ShareRow,
+    SiteRow, StorageUseRow, UploadRow, UploadState, VerificationRow,
+};
 use crate::clock::Timestamp;
 use crate::course::Entry;
 use crate::engine::{Error, Inspected, Seen};
