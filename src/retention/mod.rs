@@ -11,8 +11,10 @@
 
 mod decide;
 mod policy;
+mod revisions;
 #[cfg(test)]
 mod tests;
 
 pub use decide::{Candidate, Decision, Expiry, Outcome, Reason, decide};
 pub use policy::{Effective, Rules, Scope, Subject, effective};
+pub use revisions::{Revision, prunable};
