@@ -18,8 +18,8 @@ use tonic_health::server::HealthReporter;
 
 use crate::catalog::{Catalog, CatalogClock, CatalogConfig, Dialect};
 use crate::clock::Clock;
-use crate::config::{Config, storage_primary};
-use crate::engine::{Engine, Rules, StorageHealth};
+use crate::config::{Config, Role, storage_primary};
+use crate::engine::{Engine, Rebuilt, Rules, StorageHealth};
 use crate::format::Format;
 use crate::grpc::{self, AuthLayer, DrainLayer, ServerFacts, Tokens};
 use crate::ids::StorageName;
@@ -67,6 +67,9 @@ pub enum AppError {
         /// Which, and what is wrong.
         what: String,
     },
+    /// A rebuild of the catalog has not come to its end.
+    #[error("the catalog is being rebuilt: let `coursevault rebuild` come to its end first")]
+    Rebuilding,
     /// The server failed.
     #[error("the server failed")]
     Serve(#[from] tonic::transport::Error),
@@ -82,6 +85,18 @@ pub struct App {
 }
 
 impl App {
+    /// Makes the catalog anew from the storages. No server may run on either.
+    pub async fn rebuild(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        take_over: bool,
+    ) -> Result<Rebuilt, AppError> {
+        let (engine, _, _lock) = open_engine(&config, clock, Vault::open).await?;
+        let rebuilt = engine.rebuild(take_over).await?;
+        engine.catalog().close().await;
+        Ok(rebuilt)
+    }
+
     /// Opens catalog and storages, and makes the default site.
     pub async fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
         Self::build_with(config, clock, Vault::open).await
@@ -93,15 +108,11 @@ impl App {
         clock: Arc<dyn Clock>,
         open: impl FnOnce(&BTreeMap<StorageName, StorageConfig>) -> Result<Vault, VaultError>,
     ) -> Result<Self, AppError> {
-        let embedded = config.catalog_url.is_none();
-        let lock = if embedded { Some(lock_data_dir(&config.data_dir)?) } else { None };
-        let catalog_config = CatalogConfig {
-            url: config.catalog_url.clone().unwrap_or_else(|| {
-                SecretString::from(format!("sqlite:{}", config.data_dir.join("catalog.db").display()))
-            }),
-            max_connections: config.catalog_connections,
-        };
-        let catalog = Catalog::open(&catalog_config, CatalogClock::Database).await?;
+        let (engine, facts, lock) = open_engine(&config, clock, open).await?;
+        if engine.catalog().is_being_rebuilt().await? {
+            return Err(AppError::Rebuilding);
+        }
+        let catalog = engine.catalog();
         if catalog.dialect() == Dialect::Sqlite {
             // This process is the only one: whatever was running has ended with the one before.
             let mut tx = catalog.begin().await?;
@@ -111,25 +122,6 @@ impl App {
                 tracing::info!(count, "jobs of the server before are taken over");
             }
         }
-        let storages = storages(&config);
-        let facts = ServerFacts {
-            catalog: match catalog.dialect() {
-                Dialect::Sqlite => "sqlite",
-                Dialect::Postgres => "postgresql",
-            },
-            storages: storages.keys().map(ToString::to_string).collect(),
-        };
-        let rules = Rules {
-            limits: config.limits.clone(),
-            care: config.care.clone(),
-            storage: storage_primary(),
-            grace: Duration::from_secs(u64::from(config.grace_days) * 86_400),
-            longest_share: Duration::from_secs(u64::from(config.share_days) * 86_400),
-            upload_idle: Duration::from_secs(u64::from(config.upload_hours) * 3600),
-            lease: config.lease(),
-            format: format_of(config.plugins_dir.as_deref())?,
-        };
-        let engine = Engine::new(catalog, open(&storages)?, clock, rules);
         engine.ensure_site(&config.default_site).await?;
         Ok(Self { config, engine, facts, _lock: lock })
     }
@@ -147,10 +139,19 @@ impl App {
     ) -> Result<(), AppError> {
         let stop = CancellationToken::new();
         let owner = format!("{}-{}", std::process::id(), uuid::Uuid::now_v7());
-        let worker = tokio::spawn(Worker::new(self.engine.clone(), owner, stop.clone()).run());
+        let claiming = self.engine.clone();
+        tokio::spawn(async move { claiming.claim_storages().await });
+        let worker = Worker::new(self.engine.clone(), owner, stop.clone());
+        let worker = match self.config.role {
+            Role::All | Role::Worker => tokio::spawn(worker.run()),
+            Role::Api => tokio::spawn(worker.run_without_jobs()),
+        };
         let (reporter, health) = tonic_health::server::health_reporter();
         let probing = tokio::spawn(report_health(self.engine.clone(), reporter.clone(), stop.clone()));
-        let mut routes = grpc::routes(&self.engine, self.facts.clone());
+        let mut routes = match self.config.role {
+            Role::All | Role::Api => grpc::routes(&self.engine, self.facts.clone()),
+            Role::Worker => tonic::service::RoutesBuilder::default(),
+        };
         routes.add_service(health);
         routes.add_service(reflection().build_v1()?);
         routes.add_service(reflection().build_v1alpha()?);
@@ -204,6 +205,43 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// The use cases over the configured catalog and storages, what there is to tell of them, and the lock on the data folder.
+async fn open_engine(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    open: impl FnOnce(&BTreeMap<StorageName, StorageConfig>) -> Result<Vault, VaultError>,
+) -> Result<(Engine, ServerFacts, Option<std::fs::File>), AppError> {
+    let embedded = config.catalog_url.is_none();
+    let lock = if embedded { Some(lock_data_dir(&config.data_dir)?) } else { None };
+    let catalog_config = CatalogConfig {
+        url: config.catalog_url.clone().unwrap_or_else(|| {
+            SecretString::from(format!("sqlite:{}", config.data_dir.join("catalog.db").display()))
+        }),
+        max_connections: config.catalog_connections,
+    };
+    let catalog = Catalog::open(&catalog_config, CatalogClock::Database).await?;
+    let storages = storages(config);
+    let facts = ServerFacts {
+        catalog: match catalog.dialect() {
+            Dialect::Sqlite => "sqlite",
+            Dialect::Postgres => "postgresql",
+        },
+        storages: storages.keys().map(ToString::to_string).collect(),
+    };
+    let rules = Rules {
+        limits: config.limits.clone(),
+        care: config.care.clone(),
+        storage: storage_primary(),
+        grace: Duration::from_secs(u64::from(config.grace_days) * 86_400),
+        longest_share: Duration::from_secs(u64::from(config.share_days) * 86_400),
+        upload_idle: Duration::from_secs(u64::from(config.upload_hours) * 3600),
+        lease: config.lease(),
+        format: format_of(config.plugins_dir.as_deref())?,
+    };
+    let engine = Engine::new(catalog, open(&storages)?, clock, rules);
+    Ok((engine, facts, lock))
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

@@ -13,12 +13,27 @@ use crate::limits::{Care, Limits};
 use crate::telemetry::LogFormat;
 use crate::vault::StorageConfig;
 
+/// What a process of the service does. Any number of each works on one catalog in PostgreSQL and one set of storages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Answers calls and runs jobs.
+    #[default]
+    All,
+    /// Answers calls only.
+    Api,
+    /// Runs jobs only; of the services it has health and reflection.
+    Worker,
+}
+
 /// Everything that an operator can set.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Address to listen on. Without tokens it must be a loopback address.
     pub listen: SocketAddr,
+    /// What this process does: `all`, `api` or `worker`. The latter two need PostgreSQL.
+    pub role: Role,
     /// Folder of the embedded catalog and of the embedded storage.
     pub data_dir: PathBuf,
     /// `postgres://…`; without it a SQLite file in `data_dir`.
@@ -78,6 +93,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            role: Role::All,
             data_dir: PathBuf::from("coursevault-data"),
             catalog_url: None,
             catalog_connections: 10,
@@ -157,6 +173,9 @@ impl Config {
                     .into(),
             );
         }
+        if self.role != Role::All && url.is_none() {
+            faults.push("role: without catalog_url one process does everything, so it must be `all`".into());
+        }
         if !self.storages.is_empty() && !self.storages.contains_key(&storage_primary()) {
             faults.push("storages: one of them must be named `primary`".into());
         }
@@ -226,6 +245,8 @@ mod tests {
                 ("COURSEVAULT_CATALOG_URL", "sqlite:elsewhere.db"),
             ]),
         );
+        let alone = Config::load(None, &env(&[("COURSEVAULT_ROLE", "worker")]));
+        assert_eq!(alone.map_err(|e| e.0.len()).err(), Some(1));
         assert_eq!(refused.map_err(|e| e.0.len()).err(), Some(3));
         assert!(Config::load(None, &env(&[("COURSEVAULT_LISTENN", "x")])).is_err());
     }

@@ -59,10 +59,18 @@ impl Default for Limits {
 pub struct Care {
     /// Days within which every archive is read and checked once: a share of them every night. 0 for never.
     pub verify_days: u32,
+    /// Whether what nobody needs is cleared away every night.
+    pub collect: bool,
+    /// Hours for which what nobody needs stays, and then stays once more before its bytes go: longer than any download.
+    pub min_age_hours: u32,
+    /// Revisions of a course that are kept in any case, the live one among them.
+    pub keep_revisions: u32,
+    /// Days for which what was there before a restore is kept, so that it can be undone.
+    pub undo_days: u32,
 }
 
 impl Default for Care {
     fn default() -> Self {
-        Self { verify_days: 30 }
+        Self { verify_days: 30, collect: true, min_age_hours: 24, keep_revisions: 10, undo_days: 30 }
     }
 }

@@ -181,6 +181,10 @@ reasons! {
     StorageFull = "STORAGE_FULL",
     /// The storage does not hold what it should.
     StorageCorrupt = "STORAGE_CORRUPT",
+    /// What this relied on was cleared away while it ran; the same call stores it anew.
+    StorageChanged = "STORAGE_CHANGED",
+    /// Most of what is stored would go, or another deployment stores there, too.
+    CollectionRefused = "COLLECTION_REFUSED",
     /// The catalog does not answer.
     CatalogUnavailable = "CATALOG_UNAVAILABLE",
     /// The catalog holds a row that cannot be.

@@ -12,6 +12,8 @@ labels! {
     pub enum Chore {
         /// A share of the archives is verified.
         Verify = "VERIFY",
+        /// The storages are cleared of what nobody needs.
+        Collect = "COLLECT",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where contents lie: a cache of the footers of all packs, and what a site uses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::CatalogError;
 use super::sql::{self, Cells, Stored};
@@ -66,6 +66,10 @@ pub struct StorageUseRow {
     pub stored_bytes: u64,
     /// Number of packs.
     pub pack_count: u64,
+    /// Of the stored bytes those that nobody needs any more and that are about to go.
+    pub condemned_bytes: u64,
+    /// Archives of which the last verification found something damaged.
+    pub damaged_archive_count: u64,
 }
 
 impl Stored for ContentRow {
@@ -110,6 +114,8 @@ impl Stored for StorageUseRow {
             content_bytes: cells.count("content_bytes")?,
             stored_bytes: cells.count("stored_bytes")?,
             pack_count: cells.count("pack_count")?,
+            condemned_bytes: cells.count("condemned_bytes")?,
+            damaged_archive_count: cells.count("damaged_archive_count")?,
         })
     }
 }
@@ -129,6 +135,7 @@ macro_rules! columns {
         "site, storage, digest, form, pack, pack_offset, kind, encoding, size_bytes, encoded_size, crc32, sha1"
     };
 }
+pub(super) use columns;
 
 /// Columns of a content.
 const COLUMNS: usize = 12;
@@ -156,7 +163,7 @@ impl Catalog {
     ) -> Result<BTreeMap<(Digest, u64), Location>, CatalogError> {
         let digests: Vec<_> = forms.iter().map(|(digest, _)| *digest).collect();
         let rows = self.find_contents(site, storage, &digests).await?;
-        let wanted: std::collections::BTreeSet<_> = forms.iter().copied().collect();
+        let wanted: BTreeSet<_> = forms.iter().copied().collect();
         let located = rows.into_iter().map(|row| {
             let location =
                 Location { pack: row.pack, offset: row.offset, encoded_size: row.content.encoded_size };
@@ -199,27 +206,31 @@ impl Catalog {
                  CAST(SUM(content_count) AS BIGINT) AS content_count,
                  CAST(SUM(content_bytes) AS BIGINT) AS content_bytes,
                  CAST(SUM(stored_bytes) AS BIGINT) AS stored_bytes,
-                 CAST(SUM(pack_count) AS BIGINT) AS pack_count
+                 CAST(SUM(pack_count) AS BIGINT) AS pack_count,
+                 CAST(SUM(condemned_bytes) AS BIGINT) AS condemned_bytes,
+                 CAST(SUM(damaged_archive_count) AS BIGINT) AS damaged_archive_count
              FROM (
                  SELECT storage, 1 AS archive_count, 0 AS revision_count, tree_content_bytes AS logical_bytes,
-                     0 AS content_count, 0 AS content_bytes, 0 AS stored_bytes, 0 AS pack_count
+                     0 AS content_count, 0 AS content_bytes, 0 AS stored_bytes, 0 AS pack_count, 0 AS condemned_bytes,
+                     CASE WHEN verify_damage IS NULL THEN 0 ELSE 1 END AS damaged_archive_count
                  FROM archives
                  WHERE site = $1 AND delete_ms IS NULL
                  UNION ALL
-                 SELECT r.storage, 0, 1, r.tree_content_bytes, 0, 0, 0, 0
+                 SELECT r.storage, 0, 1, r.tree_content_bytes, 0, 0, 0, 0, 0, 0
                  FROM revisions r
                  JOIN courses c ON c.site = r.site AND c.course = r.course
                  WHERE r.site = $1 AND c.delete_ms IS NULL
                  UNION ALL
                  -- a content counts once, however many forms it has
-                 SELECT storage, 0, 0, 0, 1, MAX(size_bytes), 0, 0
+                 SELECT storage, 0, 0, 0, 1, MAX(size_bytes), 0, 0, 0, 0
                  FROM contents
                  WHERE site = $1 AND kind = 'CONTENT'
                  GROUP BY storage, digest
                  UNION ALL
-                 SELECT storage, 0, 0, 0, 0, 0, size_bytes, 1
+                 SELECT storage, 0, 0, 0, 0, 0, size_bytes, 1,
+                     CASE WHEN condemn_ms IS NULL THEN 0 ELSE size_bytes END, 0
                  FROM packs
-                 WHERE site = $1
+                 WHERE site = $1 AND delete_ms IS NULL
              ) measures
              GROUP BY storage
              ORDER BY storage",
@@ -267,13 +278,15 @@ impl Tx {
         Ok(())
     }
 
-    /// Adds forms of contents. One that is known stays where it was first: the second copy is garbage in its pack.
+    /// Adds forms of contents. One that is known stays where it was first: the second copy is garbage in its pack. Tells in which
+    /// other packs they are, so that the caller relies on them.
     pub async fn insert_contents(
         &mut self,
         site: &SiteId,
         storage: &StorageName,
         contents: &[ContentRow],
-    ) -> Result<(), CatalogError> {
+    ) -> Result<BTreeSet<PackId>, CatalogError> {
+        let mut elsewhere = BTreeSet::new();
         // one order for all, so that two transactions that add the same forms never wait for each other in a circle
         let mut rows: Vec<_> = contents.iter().collect();
         rows.sort_unstable_by_key(|row| (row.content.digest, row.content.form));
@@ -298,9 +311,23 @@ impl Tx {
                     .bind(i64::from(row.content.crc32))
                     .bind(sql::opt_text(row.sha1.as_ref()));
             }
-            sql::run(self.conn(), query).await?;
+            if sql::run(self.conn(), query).await? == batch.len() as u64 {
+                continue;
+            }
+            let digests: Vec<Digest> = batch.iter().map(|row| row.content.digest).collect();
+            let found = find_contents(self.conn(), site, storage, &digests).await?;
+            let found: BTreeMap<_, _> =
+                found.into_iter().map(|row| ((row.content.digest, row.content.form), row.pack)).collect();
+            for row in batch {
+                match found.get(&(row.content.digest, row.content.form)) {
+                    Some(pack) if *pack == row.pack => {}
+                    Some(pack) => drop(elsewhere.insert(pack.clone())),
+                    // It was there a moment ago, and its pack is condemned.
+                    None => return Err(super::packs::changed(site, storage)),
+                }
+            }
         }
-        Ok(())
+        Ok(elsewhere)
     }
 }
 

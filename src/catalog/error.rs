@@ -31,6 +31,8 @@ labels! {
         Account = "user",
         /// A role of a site.
         Role = "role",
+        /// A pack of contents.
+        Pack = "pack",
     }
 }
 
@@ -48,7 +50,7 @@ impl Resource {
             Self::Upload => below("uploads")?,
             Self::Job => below("jobs")?,
             Self::Account => below("users")?,
-            Self::Request | Self::Role => return None,
+            Self::Request | Self::Role | Self::Pack => return None,
         };
         Some(format!("{site}/{rest}"))
     }
@@ -197,22 +199,26 @@ impl CatalogError {
                 Resource::Upload => Reason::UploadNotFound,
                 Resource::Job => Reason::JobNotFound,
                 Resource::Account => Reason::UserNotFound,
-                Resource::Request | Resource::Role => Reason::Internal,
+                Resource::Request | Resource::Role | Resource::Pack => Reason::Internal,
             },
             Self::Conflict { resource, .. } => match resource {
                 Resource::Site => Reason::SiteExists,
                 Resource::Course => Reason::CourseExists,
                 Resource::Revision => Reason::RevisionConflict,
                 Resource::Request => Reason::RequestIdReused,
-                Resource::Archive | Resource::Upload | Resource::Job | Resource::Account | Resource::Role => {
-                    Reason::Internal
-                }
+                Resource::Archive
+                | Resource::Upload
+                | Resource::Job
+                | Resource::Account
+                | Resource::Role
+                | Resource::Pack => Reason::Internal,
             },
             Self::LostRace { resource, .. } => match resource {
                 Resource::Course | Resource::Revision => Reason::RevisionConflict,
                 Resource::Upload => Reason::UploadNotOpen,
                 Resource::Job => Reason::JobLeaseLost,
                 Resource::Account | Resource::Role => Reason::DirectoryConflict,
+                Resource::Pack => Reason::StorageChanged,
                 Resource::Site | Resource::Archive | Resource::Request => Reason::EtagMismatch,
             },
             Self::CourseBusy { .. } => Reason::CourseBusy,
@@ -238,7 +244,10 @@ impl CatalogError {
             Self::Unavailable { .. }
                 | Self::UploadBusy { .. }
                 // The job that stood in the way ended at that very moment.
-                | Self::LostRace { resource: Resource::Job | Resource::Account | Resource::Role, .. }
+                | Self::LostRace {
+                    resource: Resource::Job | Resource::Account | Resource::Role | Resource::Pack,
+                    ..
+                }
         )
     }
 

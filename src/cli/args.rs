@@ -53,6 +53,9 @@ pub struct Global {
 pub enum Command {
     /// Run the service.
     Serve(Serve),
+    /// Make the catalog anew from the storages alone. No server may run; the catalog must be empty (a new data folder, or a new
+    /// database).
+    Rebuild(Rebuild),
     /// Run the main job for archives on a throw-away server and compare every byte that comes out.
     Try(Try),
     /// Show what an archive says of itself: a local file, or an archive on the server.
@@ -74,6 +77,8 @@ pub enum Command {
     Convert(Convert),
     /// Check every byte of archives. Exit code 1 when something is damaged.
     Verify(Verify),
+    /// Clear the storages of what nobody needs; with --dry-run only tell what would go.
+    Gc(Gc),
     /// Restore an archive into a new course.
     Restore(Box<super::restore::Restore>),
     /// Undo a restore.
@@ -167,9 +172,45 @@ pub struct Serve {
     /// Address to listen on.
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+    /// What this process does; api and worker need PostgreSQL.
+    #[arg(long, value_enum)]
+    pub role: Option<ServeRole>,
     /// Folder for everything that is kept without other configuration.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+/// Arguments of `rebuild`.
+#[derive(Debug, clap::Args)]
+pub struct Rebuild {
+    /// Where catalog and storages are, as for `serve`.
+    #[command(flatten)]
+    pub serve: Serve,
+    /// Take the storages over from the deployments that claim them. Their servers must be stopped for good.
+    #[arg(long)]
+    pub take_over: bool,
+}
+
+/// What a process does, as the configuration's `role`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ServeRole {
+    /// Answers calls and runs jobs.
+    All,
+    /// Answers calls only.
+    Api,
+    /// Runs jobs only.
+    Worker,
+}
+
+impl ServeRole {
+    /// Its word in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Api => "api",
+            Self::Worker => "worker",
+        }
+    }
 }
 
 /// Arguments of `try`.
@@ -251,6 +292,20 @@ pub struct Verify {
     /// Do not wait until it is done.
     #[arg(long)]
     pub detach: bool,
+}
+
+/// Arguments of `gc`.
+#[derive(Debug, clap::Args)]
+pub struct Gc {
+    /// Only tell what would go.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// What is younger stays, in hours. Default: the server's, one day.
+    #[arg(long, value_name = "HOURS")]
+    pub min_age: Option<u32>,
+    /// Go on though most of what is stored would go.
+    #[arg(long)]
+    pub accept_most: bool,
 }
 
 /// Arguments of `backup`.
@@ -472,6 +527,7 @@ pub enum JobKind {
     Convert,
     Copy,
     Verify,
+    Collect,
 }
 
 impl From<JobKind> for proto::job::Kind {
@@ -484,6 +540,7 @@ impl From<JobKind> for proto::job::Kind {
             JobKind::Convert => Self::Convert,
             JobKind::Copy => Self::Copy,
             JobKind::Verify => Self::Verify,
+            JobKind::Collect => Self::Collect,
         }
     }
 }

@@ -28,6 +28,7 @@ named!(
     Archive,
     ArchiveMember,
     BackupPlan,
+    Garbage,
     RestorePlan,
     Comparison,
     Course,

@@ -101,6 +101,7 @@ async fn run(arguments: &Args, output: Output) -> anyhow::Result<()> {
     let global = &arguments.global;
     match &arguments.command {
         Command::Serve(serve) => serve::run(serve, output).await,
+        Command::Rebuild(rebuild) => serve::rebuild(rebuild, output).await,
         Command::Try(each) => try_run::run(each, output).await,
         Command::Inspect { archive } => inspect::run(archive, global, output).await,
         Command::Compare(each) => compare_run::run(each, global, output).await,
@@ -113,12 +114,17 @@ async fn run(arguments: &Args, output: Output) -> anyhow::Result<()> {
 
 async fn with_server(server: &Server, command: &Command, output: Output) -> anyhow::Result<()> {
     match command {
-        Command::Serve(_) | Command::Try(_) | Command::Inspect { .. } | Command::Compare(_) => Ok(()),
+        Command::Serve(_)
+        | Command::Rebuild(_)
+        | Command::Try(_)
+        | Command::Inspect { .. }
+        | Command::Compare(_) => Ok(()),
         Command::Upload(upload) => archives::send(server, upload, output).await,
         Command::Backup(backup) => courses::backup(server, backup, output).await,
         Command::Copy(copy) => courses::copy(server, copy, output).await,
         Command::Convert(convert) => courses::convert(server, convert, output).await,
         Command::Restore(each) => restore::run(server, each, output).await,
+        Command::Gc(gc) => store::gc(server, gc, output).await,
         Command::Verify(verify) => store::verify(server, verify, output).await,
         Command::Rollback { job, wait } => courses::rollback(server, job, *wait, output).await,
         Command::Publish { course, archive } => courses::publish(server, course, archive, output).await,

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::args;
 use super::output::Output;
+use super::words::rows;
 use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -37,6 +38,32 @@ pub async fn run(arguments: &args::Serve, output: Output) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// Makes the catalog anew from the storages, and tells what was found.
+pub async fn rebuild(arguments: &args::Rebuild, output: Output) -> anyhow::Result<()> {
+    let serve = &arguments.serve;
+    let config = Config::load(serve.config.as_deref(), &environment(serve, std::env::vars()))?;
+    telemetry::start(config.log_format, &config.log)?;
+    let rebuilt = Box::pin(App::rebuild(config, Arc::new(SystemClock), arguments.take_over)).await?;
+    if output.is_json() {
+        return Ok(output.document(&serde_json::to_value(&rebuilt)?)?);
+    }
+    let mut text = rows(&[
+        ("sites", rebuilt.sites.to_string()),
+        ("packs", rebuilt.packs.to_string()),
+        ("events", rebuilt.events.to_string()),
+        ("archives", rebuilt.archives.to_string()),
+        ("revisions", rebuilt.revisions.to_string()),
+        ("accounts", rebuilt.accounts.to_string()),
+        ("stay purged", rebuilt.purged.to_string()),
+        ("orphaned", rebuilt.orphaned.len().to_string()),
+        ("damaged", rebuilt.damaged.len().to_string()),
+    ]);
+    for (what, names) in [("orphaned", &rebuilt.orphaned), ("damaged", &rebuilt.damaged)] {
+        names.iter().for_each(|name| text.push_str(&format!("{what}: {name}\n")));
+    }
+    Ok(output.text(&text)?)
+}
+
 /// The configuration's variables: those of the environment, with what the arguments say on top.
 fn environment(
     arguments: &args::Serve,
@@ -45,6 +72,9 @@ fn environment(
     let mut all: BTreeMap<_, _> = variables.collect();
     if let Some(listen) = arguments.listen {
         all.insert("COURSEVAULT_LISTEN".to_owned(), listen.to_string());
+    }
+    if let Some(role) = arguments.role {
+        all.insert("COURSEVAULT_ROLE".to_owned(), role.as_str().to_owned());
     }
     if let Some(data) = &arguments.data {
         all.insert("COURSEVAULT_DATA_DIR".to_owned(), data.to_string_lossy().into_owned());
@@ -96,12 +126,17 @@ mod tests {
         let arguments = args::Serve {
             config: None,
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
+            role: Some(args::ServeRole::Api),
             data: Some("/srv/vault".into()),
         };
         let variables = [("COURSEVAULT_LISTEN", "x"), ("HOME", "/h")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let expected =
-            [("COURSEVAULT_DATA_DIR", "/srv/vault"), ("COURSEVAULT_LISTEN", "127.0.0.1:1"), ("HOME", "/h")];
+        let expected = [
+            ("COURSEVAULT_DATA_DIR", "/srv/vault"),
+            ("COURSEVAULT_LISTEN", "127.0.0.1:1"),
+            ("COURSEVAULT_ROLE", "api"),
+            ("HOME", "/h"),
+        ];
         let expected: BTreeMap<_, _> = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
         assert_eq!(environment(&arguments, variables.into_iter()), expected);
     }

@@ -173,7 +173,7 @@ impl Engine {
         };
         let mut tx = self.catalog.begin().await?;
         self.insert_packs(&mut tx, &Place::of(&row.site, &row.storage), &staged.packs).await?;
-        tx.insert_archive(&row).await?;
+        self.insert_archive(&mut tx, &row).await?;
         self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
         Ok(())

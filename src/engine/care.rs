@@ -66,6 +66,12 @@ impl Engine {
     async fn job_of(&self, due: &DueChore) -> Result<Option<NewJob>, Error> {
         let payload = match due.chore {
             Chore::Verify if self.rules.care.verify_days == 0 => return Ok(None),
+            Chore::Collect if !self.rules.care.collect => return Ok(None),
+            Chore::Collect => JobPayload::Collect {
+                dry_run: false,
+                min_age_seconds: self.min_age().as_secs(),
+                accept_most: false,
+            },
             Chore::Verify => {
                 JobPayload::Verify { archive: None, at_most: self.share_of_a_night(&due.site).await? }
             }

@@ -189,7 +189,7 @@ impl Engine {
         let call = Call::by(requester(row));
         let mut tx = self.catalog.begin().await?;
         self.insert_packs(&mut tx, &place, &staged.packs).await?;
-        tx.insert_archive(&archive).await?;
+        self.insert_archive(&mut tx, &archive).await?;
         // Its people are known where they come from, and an id number stands for one course only.
         let new = NewRevision { row: revision, manifest, told: Told::default(), packs };
         self.insert_revision(&mut tx, &call, &new).await?;

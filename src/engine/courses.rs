@@ -3,6 +3,7 @@
 use super::assemble::{Download, Range, Source};
 use super::directory::{Telling, Told, met};
 use super::error::Error;
+use super::run::Packed;
 use super::{Call, Engine, Place};
 use crate::archive::Container;
 use crate::catalog::{ArchiveType, CourseQuery, CourseRow, RevisionOrigin, RevisionRow, Tx};
@@ -10,7 +11,6 @@ use crate::directory;
 use crate::ids::{ArchiveName, CourseName, JobId, RevisionName, SiteId};
 use crate::moodle::Manifest;
 use crate::reason::Reason;
-use crate::vault::WrittenPack;
 use crate::vault::journal::Event;
 
 /// A state of a course that became the live one.
@@ -26,7 +26,7 @@ pub(super) struct NewRevision {
     pub row: RevisionRow,
     pub manifest: Manifest,
     pub told: Told,
-    pub packs: Vec<WrittenPack>,
+    pub packs: Packed,
 }
 
 impl Engine {
@@ -220,6 +220,11 @@ impl Engine {
         let name = CourseName { site: row.site.clone(), course: row.course.clone() };
         let original = &new.manifest.original_course;
         self.insert_packs(tx, &Place::of(&row.site, &row.storage), &new.packs).await?;
+        // It is the archive's own tree, of which nothing was written anew.
+        if row.origin == RevisionOrigin::Published && !tx.keep_archive(&row.site, &row.archive).await? {
+            let archive = ArchiveName { site: row.site.clone(), archive: row.archive.clone() };
+            return Err(Error::not_found(Reason::ArchiveNotFound, &archive));
+        }
         let mut course = match tx.get_course(&row.site, &row.course).await? {
             Some(course) if course.delete_time.is_some() => {
                 return Err(Error::new(Reason::CourseDeleted, format!("{name} is deleted")).on(&name));
@@ -245,6 +250,8 @@ impl Engine {
             }
         };
         tx.insert_revision(row).await?;
+        let stored = Event::RevisionStored { course: name, number: row.revision, root: row.tree.root };
+        self.put_down(tx, &row.site, call, stored).await?;
         course.live_revision = Some(row.revision);
         course.update_time = row.create_time;
         course.full_name.clone_from(&original.full_name);

@@ -131,8 +131,7 @@ impl Engine {
     pub(super) async fn publish_archive(&self, tx: &mut Tx, ingested: &Ingested) -> Result<(), Error> {
         self.insert_packs(tx, &Place::of(&ingested.row.site, &ingested.row.storage), &ingested.staged.packs)
             .await?;
-        tx.insert_archive(&ingested.row).await?;
-        Ok(())
+        self.insert_archive(tx, &ingested.row).await
     }
 
     /// Makes an uploaded archive visible, as the one effect of a call.

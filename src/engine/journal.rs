@@ -8,6 +8,7 @@ use super::{Call, Engine};
 use crate::catalog::{ArchiveRow, RevisionRow, Tx};
 use crate::ids::{ArchiveName, CourseName, JobName, SiteId};
 use crate::job::Finding;
+use crate::principal::{Principal, Scope};
 use crate::reason::Reason;
 use crate::vault::journal::{Event, JournalEvent, SegmentId};
 use crate::vault::record::{ArchiveRecord, FindingRecord, Record, RevisionRecord};
@@ -94,9 +95,9 @@ impl Engine {
         call: &Call,
         event: Event,
     ) -> Result<(), Error> {
-        let now = self.now();
+        // One clock for all replicas, for events are told in the order of their times.
         let event = JournalEvent {
-            time: now,
+            time: tx.now().await?,
             principal: call.principal.name.clone(),
             request_id: call.request.as_ref().map(|request| request.id.clone()),
             event,
@@ -105,6 +106,14 @@ impl Engine {
             .map_err(|error| Error::new(Reason::Internal, "an event cannot be written").caused_by(error))?;
         tx.append_outbox(site, &self.rules.storage, &text).await?;
         Ok(())
+    }
+
+    /// Makes an archive visible, within a transaction, and says that its record counts.
+    pub(super) async fn insert_archive(&self, tx: &mut Tx, row: &ArchiveRow) -> Result<(), Error> {
+        tx.insert_archive(row).await?;
+        let owner = Principal { name: row.owner.clone(), scope: Scope::Sites(vec![row.site.clone()]) };
+        let archive = ArchiveName { site: row.site.clone(), archive: row.archive.clone() };
+        self.put_down(tx, &row.site, &Call::by(owner), Event::ArchiveStored { archive }).await
     }
 
     /// Brings events from the outbox into the journal. Errors are logged, not returned: the facts hold without it.

@@ -77,15 +77,31 @@ impl ContentReader {
         let Some(location) = self.located.get(&(content.digest, content.form)) else {
             return Err(lost(content));
         };
-        let (pack, start) = (location.pack.clone(), location.offset);
-        let position = start + offset;
-        let (base, block) = self.block(&pack, position).await?;
+        let location = location.clone();
+        let mut position = location.offset + offset;
+        let (base, block) = match self.block(&location.pack, position).await {
+            // Its pack may have been rewritten since it was looked up.
+            Err(error) if error.reason == Reason::StorageCorrupt => {
+                let moved = self.moved(content, &location).await?.ok_or(error)?;
+                position = moved.offset + offset;
+                self.block(&moved.pack, position).await?
+            }
+            read => read?,
+        };
         let from = usize::try_from(position - base).unwrap_or(usize::MAX);
         let count = usize::try_from(content.encoded_size - offset).unwrap_or(usize::MAX);
         if from >= block.len() {
             return Err(lost(content));
         }
         Ok(block.slice(from..block.len().min(from.saturating_add(count))))
+    }
+
+    /// Where a content lies now, if that is in another pack than before.
+    async fn moved(&mut self, content: &ContentRef, before: &Location) -> Result<Option<Location>, Error> {
+        self.located.clear();
+        self.locate(std::iter::once(content)).await?;
+        let now = self.located.get(&(content.digest, content.form));
+        Ok(now.filter(|now| now.pack != before.pack).cloned())
     }
 
     /// The block of a pack that holds `position`.

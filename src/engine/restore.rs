@@ -98,6 +98,17 @@ impl Engine {
         if present.live_revision != Some(revision) {
             return Err(self.superseded(&name, revision).await?);
         }
+        let restored = self.get_revision(&RevisionName { course: name.clone(), number: revision }).await?;
+        if let Some(number) = restored.parent {
+            let before = RevisionName { course: name.clone(), number };
+            match self.get_revision(&before).await {
+                Err(error) if error.reason == Reason::RevisionNotFound => {
+                    let why = format!("what was there before, {before}, is not kept any more");
+                    return Err(not_undoable(restore, &why).with("revision", &before));
+                }
+                kept => drop(kept?),
+            }
+        }
         Ok((name, revision))
     }
 

@@ -411,6 +411,7 @@ impl Engine {
             revision: Some(revision.revision),
             findings: written.findings,
             proof: written.proof,
+            ..JobResult::default()
         };
         let call = Call::by(requester(row));
         let mut tx = self.catalog.begin().await?;

@@ -1,19 +1,31 @@
 //! Running a job: from a claim to its end, each step harmless when it is done twice.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::collect::CollectionOrder;
 use super::error::Error;
 use super::{Engine, Place};
 use crate::catalog::{ClaimedJob, JobRow, PackRow, Tx};
 use crate::course::ContentKind;
-use crate::ids::{CourseName, JobName};
+use crate::ids::{CourseName, JobName, PackId};
 use crate::job::{JobPayload, JobResult, Problem, Progress, backoff};
 use crate::principal::{Principal, Scope};
 use crate::reason::Reason;
 use crate::vault::{PackItem, WrittenPack};
+
+/// What was written of something new, and what it shares with what was there before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packed {
+    /// Packs of its own, durable.
+    pub written: Vec<WrittenPack>,
+    /// Packs of others that hold the rest of its contents.
+    pub relied: BTreeSet<PackId>,
+}
 
 /// What a running job holds on to.
 #[derive(Clone)]
@@ -68,6 +80,14 @@ impl Engine {
             JobPayload::Rollback { restore_job } => self.run_rollback(row, context, restore_job).await,
             JobPayload::Verify { archive, at_most } => {
                 self.run_verify(row, context, archive.as_ref(), *at_most).await
+            }
+            JobPayload::Collect { dry_run, min_age_seconds, accept_most } => {
+                let order = CollectionOrder {
+                    dry_run: *dry_run,
+                    min_age: Duration::from_secs(*min_age_seconds),
+                    accept_most: *accept_most,
+                };
+                self.run_collection(row, context, order).await
             }
         }
     }
@@ -151,14 +171,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes packs and their contents down, in the transaction of what refers to them.
+    /// Writes packs and their contents down, in the transaction of what refers to them, and relies on all that it refers to.
+    /// [`Reason::StorageChanged`] when some of that was cleared away meanwhile.
     pub(super) async fn insert_packs(
         &self,
         tx: &mut Tx,
         place: &Place,
-        packs: &[WrittenPack],
+        packed: &Packed,
     ) -> Result<(), Error> {
         let now = self.now();
+        let packs = &packed.written;
+        let mut relied = packed.relied.clone();
+        relied.extend(packs.iter().map(|pack| pack.pack.clone()));
         let rows: Vec<PackRow> = packs
             .iter()
             .map(|pack| PackRow { pack: pack.pack.clone(), size_bytes: pack.size, create_time: now })
@@ -166,20 +190,24 @@ impl Engine {
         tx.insert_packs(&place.site, &place.storage, &rows).await?;
         for pack in packs {
             let contents: Vec<_> = pack.items.iter().map(|item| content_row(pack, item)).collect();
-            tx.insert_contents(&place.site, &place.storage, &contents).await?;
+            relied.extend(tx.insert_contents(&place.site, &place.storage, &contents).await?);
         }
+        tx.rely_on_packs(&place.site, &place.storage, &relied).await?;
         Ok(())
     }
 
     /// Makes a record durable in a pack of its own.
-    pub(super) async fn write_record(&self, place: &Place, record: &[u8]) -> Result<Vec<WrittenPack>, Error> {
+    pub(super) async fn write_record(&self, place: &Place, record: &[u8]) -> Result<Packed, Error> {
         let mut pack = self.storage(place)?.pack_writer(&place.site);
         pack.put(PackItem::stored(ContentKind::Record, record), Bytes::copy_from_slice(record)).await?;
-        Ok(pack.finish().await?)
+        Ok(Packed { written: pack.finish().await?, relied: BTreeSet::new() })
     }
 }
 
-fn content_row(pack: &WrittenPack, packed: &crate::vault::PackedItem) -> crate::catalog::ContentRow {
+pub(super) fn content_row(
+    pack: &WrittenPack,
+    packed: &crate::vault::PackedItem,
+) -> crate::catalog::ContentRow {
     crate::catalog::ContentRow {
         content: packed.item.content,
         pack: pack.pack.clone(),

@@ -3,7 +3,7 @@
 //! Runs on a thread of its own and waits there for catalog and vault. Nothing it writes is visible: the caller commits
 //! what [`Stager::finish`] returns, or lets it become garbage.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{Read, Seek, Write};
 use std::sync::Arc;
 
@@ -15,14 +15,16 @@ use super::Place;
 use super::encode::{Deflater, SAMPLE};
 use super::error::Error;
 use super::intake::Event;
+use super::run::Packed;
 use crate::archive::MemberEnd;
 use crate::catalog::Catalog;
 use crate::course::{ContentKind, ContentRef, Encoding, Entry, MemberPath, Tree, TreeRef};
 use crate::digest::{Digest, Sha1};
+use crate::ids::PackId;
 use crate::job::{Finding, Severity};
 use crate::limits::Limits;
 use crate::reason::Reason;
-use crate::vault::{PackItem, PackWriter, Storage, WrittenPack, tree as blocks};
+use crate::vault::{PackItem, PackWriter, Storage, tree as blocks};
 
 /// Small members wait until so many, or so many bytes, can be looked up at once.
 const BATCH_ITEMS: usize = 400;
@@ -38,7 +40,7 @@ pub struct Staged {
     /// Where the tree is kept.
     pub tree_ref: TreeRef,
     /// What was written.
-    pub packs: Vec<WrittenPack>,
+    pub packs: Packed,
     /// `moodle_backup.xml`, when the archive has it.
     pub manifest: Option<Vec<u8>>,
     /// What was found wrong.
@@ -81,6 +83,10 @@ pub struct Stager {
     pack: PackWriter,
     deflater: Deflater,
     known: HashMap<Digest, ContentRef>,
+    /// Contents that the vault has already, as an earlier tree names them.
+    kept: BTreeSet<(Digest, u64)>,
+    /// Packs in which contents were found.
+    relied: BTreeSet<PackId>,
     entries: Vec<Entry>,
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
@@ -102,6 +108,8 @@ impl Stager {
             limits,
             deflater: Deflater::default(),
             known: HashMap::new(),
+            kept: BTreeSet::new(),
+            relied: BTreeSet::new(),
             entries: Vec::new(),
             waiting: Vec::new(),
             waiting_bytes: 0,
@@ -114,6 +122,7 @@ impl Stager {
 
     /// A member that the vault has already, at the same place.
     pub fn keep(&mut self, entry: Entry) {
+        self.kept.insert((entry.content.digest, entry.content.form));
         self.entries.push(entry);
     }
 
@@ -132,7 +141,8 @@ impl Stager {
     pub fn finish(mut self, record: impl FnOnce(&Staged) -> Result<Vec<u8>, Error>) -> Result<Staged, Error> {
         match self.pack_rest(record) {
             Ok(mut staged) => {
-                staged.packs = self.handle.block_on(self.pack.finish())?;
+                let written = self.handle.block_on(self.pack.finish())?;
+                staged.packs = Packed { written, relied: self.relied };
                 Ok(staged)
             }
             Err(error) => {
@@ -144,11 +154,12 @@ impl Stager {
 
     fn pack_rest(&mut self, record: impl FnOnce(&Staged) -> Result<Vec<u8>, Error>) -> Result<Staged, Error> {
         self.flush()?;
+        self.find_kept()?;
         let tree = Tree::new(std::mem::take(&mut self.entries))?;
         let staged = Staged {
             tree_ref: self.pack_tree(&tree)?,
             tree: Arc::new(tree),
-            packs: Vec::new(),
+            packs: Packed::default(),
             manifest: self.manifest.take(),
             findings: self.take_findings(),
         };
@@ -250,7 +261,30 @@ impl Stager {
             &unknown,
         ))?;
         for row in found {
+            self.relied.insert(row.pack.clone());
             self.known.entry(row.content.digest).or_insert(row.content);
+        }
+        Ok(())
+    }
+
+    /// Finds out where what is kept of earlier trees lies, so that it stays there. Refuses a tree that would lack something.
+    fn find_kept(&mut self) -> Result<(), Error> {
+        let kept: Vec<_> = std::mem::take(&mut self.kept).into_iter().collect();
+        for batch in kept.chunks(BATCH_ITEMS) {
+            let located =
+                self.handle.block_on(self.catalog.locate(&self.place.site, &self.place.storage, batch))?;
+            for form in batch {
+                let found = located.get(form).map(|location| location.pack.clone());
+                match found {
+                    Some(pack) => drop(self.relied.insert(pack)),
+                    // It may be new, and be kept a second time under another path.
+                    None if self.known.get(&form.0).is_some_and(|known| known.form == form.1) => {}
+                    None => {
+                        let message = format!("the content {} is missing", form.0);
+                        return Err(Error::new(Reason::StorageCorrupt, message).with("digest", &form.0));
+                    }
+                }
+            }
         }
         Ok(())
     }

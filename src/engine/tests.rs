@@ -190,7 +190,7 @@ async fn a_tree_is_kept_as_it_is_though_a_member_has_its_bytes() -> Outcome {
     let plain = vec![7; 9_000];
     let digest = Digest::of(&plain);
     let staged = tokio::task::spawn_blocking(move || stage(plain)).await??;
-    let forms: Vec<_> = (staged.packs.iter().flat_map(|pack| &pack.items))
+    let forms: Vec<_> = (staged.packs.written.iter().flat_map(|pack| &pack.items))
         .map(|packed| packed.item.content)
         .filter(|content| content.digest == digest)
         .map(|content| content.encoding)

@@ -1,8 +1,7 @@
 //! Verification: every byte of archives is read and checked against the digests under which it was stored.
 
-use std::collections::HashSet;
-
 use super::error::Error;
+use super::forms::Forms;
 use super::read::Cursor;
 use super::run::JobContext;
 use super::{Call, Engine, Place};
@@ -24,30 +23,6 @@ const AHEAD: usize = 500;
 
 /// Contents that one job remembers as sound, so that what archives share is read once. Eight bytes each.
 const REMEMBERED: usize = 4 << 20;
-
-/// What a job has found to be sound.
-#[derive(Default)]
-struct Sound(HashSet<u64>);
-
-impl Sound {
-    /// Eight bytes that stand for a form of a content. Two of the same would hide damage from this one job, at odds of one to
-    /// a billion of them; the next job reads it.
-    fn key(content: &ContentRef) -> u64 {
-        let mut first = [0; 8];
-        first.copy_from_slice(&content.digest.0[..8]);
-        u64::from_le_bytes(first) ^ content.form
-    }
-
-    fn has(&self, content: &ContentRef) -> bool {
-        self.0.contains(&Self::key(content))
-    }
-
-    fn add(&mut self, content: &ContentRef) {
-        if self.0.len() < REMEMBERED {
-            self.0.insert(Self::key(content));
-        }
-    }
-}
 
 impl Engine {
     /// Asks for a check of every byte of an archive.
@@ -89,7 +64,7 @@ impl Engine {
         at_most: u32,
     ) -> Result<(), Error> {
         context.report(|progress| progress.phase = "verifying".into());
-        let mut sound = Sound::default();
+        let mut sound = Forms::default();
         let mut findings = Vec::new();
         match archive {
             Some(archive) => {
@@ -119,7 +94,7 @@ impl Engine {
         site: &SiteId,
         begun: Timestamp,
         at_most: u32,
-        sound: &mut Sound,
+        sound: &mut Forms,
         context: &JobContext,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Error> {
@@ -151,7 +126,7 @@ impl Engine {
     async fn verify(
         &self,
         row: &ArchiveRow,
-        sound: &mut Sound,
+        sound: &mut Forms,
         context: &JobContext,
         counted: bool,
     ) -> Result<Option<Damage>, Error> {
@@ -171,7 +146,7 @@ impl Engine {
     async fn damage_of(
         &self,
         row: &ArchiveRow,
-        sound: &mut Sound,
+        sound: &mut Forms,
         context: &JobContext,
         counted: bool,
     ) -> Result<Damage, Error> {
@@ -195,7 +170,8 @@ impl Engine {
                     reader.locate(unread.filter(|content| !sound.has(content))).await?;
                 }
                 match self.check_content(&mut reader, content).await {
-                    Ok(()) => sound.add(content),
+                    Ok(()) if sound.len() < REMEMBERED => drop(sound.add(content)),
+                    Ok(()) => {}
                     Err(error) if is_damage(&error) => {
                         damage.members += 1;
                         if damage.findings.len() < TOLD {

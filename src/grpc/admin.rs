@@ -156,6 +156,23 @@ impl AdminService for Admin {
         Ok(Response::new(VerifyArchivesResponse { job: Some(convert::job(&row)) }))
     }
 
+    async fn collect_garbage(
+        &self,
+        request: Request<CollectGarbageRequest>,
+    ) -> Result<Response<CollectGarbageResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let SiteName(site) = name("parent", &message.parent)?;
+        auth::reach(&principal, &site)?;
+        let min_age = message.min_age.map(std::time::Duration::try_from).transpose();
+        let min_age = min_age.map_err(|_| Error::field("min_age", "must not be negative"))?;
+        let (dry_run, accept_most) = (message.dry_run, message.accept_most);
+        let call = call(principal, "CollectGarbage", &message.request_id, &message)?;
+        let collect = || self.engine.collect_garbage(&call, &site, dry_run, min_age, accept_most);
+        let row = self.engine.once(&call, collect).await?;
+        Ok(Response::new(CollectGarbageResponse { job: Some(convert::job(&row)) }))
+    }
+
     async fn import_users(
         &self,
         request: Request<Streaming<ImportUsersRequest>>,

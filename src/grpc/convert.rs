@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::course::Entry;
 use crate::engine::{Error, Inspected, Seen};
 use crate::ids::{ArchiveName, CourseName, InvalidName, JobName, RevisionName, SiteId, UploadName};
-use crate::job::{Area, Finding, JobKind, JobState, Problem, Progress, Proof, Severity};
+use crate::job::{Amount, Area, Finding, Garbage, JobKind, JobState, Problem, Progress, Proof, Severity};
 use crate::moodle::Manifest;
 use crate::proto;
 
@@ -105,6 +105,7 @@ pub fn job_kind(field: &str, value: i32) -> Result<Option<JobKind>, Error> {
         Ok(Kind::Convert) => Ok(Some(JobKind::Convert)),
         Ok(Kind::Copy) => Ok(Some(JobKind::Copy)),
         Ok(Kind::Verify) => Ok(Some(JobKind::Verify)),
+        Ok(Kind::Collect) => Ok(Some(JobKind::Collect)),
         Err(_) => Err(Error::field(field, format!("{value} is no kind"))),
     }
 }
@@ -414,6 +415,24 @@ fn proof(proof: &Proof) -> proto::RestoreProof {
     }
 }
 
+fn garbage(garbage: &Garbage) -> proto::Garbage {
+    let amount = |amount: Amount| {
+        Some(proto::garbage::Amount { count: count(amount.count), bytes: count(amount.bytes) })
+    };
+    proto::Garbage {
+        dry_run: garbage.dry_run,
+        kept: amount(garbage.kept),
+        dead: amount(garbage.dead),
+        orphans: amount(garbage.orphans),
+        rewritten: amount(garbage.rewritten),
+        repacked: amount(garbage.repacked),
+        removed: amount(garbage.removed),
+        upload_count: count(garbage.uploads),
+        revision_count: count(garbage.revisions),
+        journal_segment_count: count(garbage.segments),
+    }
+}
+
 /// A job as a message.
 pub fn job(row: &JobRow) -> proto::Job {
     let result = row.result.as_ref().map(|result| {
@@ -426,6 +445,7 @@ pub fn job(row: &JobRow) -> proto::Job {
             course: text(course),
             findings: result.findings.iter().map(finding).collect(),
             proof: result.proof.iter().map(proof).collect(),
+            garbage: result.garbage.as_ref().map(garbage),
         }
     });
     let waits = row.state == JobState::Pending && row.problem.is_some();
@@ -457,6 +477,7 @@ fn wire_kind(kind: JobKind) -> proto::job::Kind {
         JobKind::Convert => proto::job::Kind::Convert,
         JobKind::Copy => proto::job::Kind::Copy,
         JobKind::Verify => proto::job::Kind::Verify,
+        JobKind::Collect => proto::job::Kind::Collect,
     }
 }
 
@@ -531,5 +552,7 @@ pub fn storage_use(row: &StorageUseRow) -> proto::StorageUse {
         content_bytes: count(row.content_bytes),
         stored_bytes: count(row.stored_bytes),
         pack_count: count(row.pack_count),
+        condemned_bytes: count(row.condemned_bytes),
+        damaged_archive_count: count(row.damaged_archive_count),
     }
 }

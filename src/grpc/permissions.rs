@@ -57,6 +57,7 @@ pub fn permission(path: &str) -> Option<Permission> {
         }
         "JobService/CancelJob" | "JobService/RetryJob" => any("coursevault/job:manage"),
         "AdminService/CreateSite" | "AdminService/UpdateSite" => administrators("moodle/site:config"),
+        "AdminService/CollectGarbage" => administrators("coursevault/storage:manage"),
         "AdminService/VerifyArchives" => administrators("coursevault/archive:verify"),
         "AdminService/ImportUsers" => administrators("moodle/site:uploadusers"),
         "AdminService/GetUser" | "AdminService/ListUsers" => administrators("moodle/user:viewalldetails"),

@@ -54,10 +54,10 @@ pub fn code(reason: Reason) -> Code {
         | JobEnded
         | JobNotRetryable
         | UploadNotOpen
+        | CollectionRefused
         | ContainerUnsuitable => Code::FailedPrecondition,
-        CourseBusy | EtagMismatch | RevisionConflict | DirectoryConflict | UploadBusy | JobLeaseLost => {
-            Code::Aborted
-        }
+        CourseBusy | EtagMismatch | RevisionConflict | DirectoryConflict | UploadBusy | JobLeaseLost
+        | StorageChanged => Code::Aborted,
         JobCancelled => Code::Cancelled,
         JobAttemptsExhausted | Internal => Code::Internal,
         UploadOffsetMismatch | OffsetOutOfRange => Code::OutOfRange,

@@ -100,6 +100,49 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+/// What a collection cleared away; of a dry run, what it would.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Garbage {
+    /// Whether it only told.
+    pub dry_run: bool,
+    /// Packs of which something is needed, and their bytes.
+    pub kept: Amount,
+    /// Packs of which nothing is needed.
+    pub dead: Amount,
+    /// Packs that no committed work wrote.
+    pub orphans: Amount,
+    /// Packs of which little is needed or that are small: what is needed of them was copied into new ones.
+    pub rewritten: Amount,
+    /// The new packs.
+    pub repacked: Amount,
+    /// Packs that were given up earlier and have gone now.
+    pub removed: Amount,
+    /// Upload sessions whose pieces were left behind.
+    pub uploads: u64,
+    /// Revisions of courses that are not kept any more.
+    pub revisions: u64,
+    /// Segments of the journal that were put into fewer.
+    pub segments: u64,
+}
+
+/// Some objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Amount {
+    /// How many.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// One more.
+    pub fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
+
 /// What came out of a job. Names are ids: the site is the job's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -119,6 +162,9 @@ pub struct JobResult {
     /// Of a restore: what of the archive is in the course, read again from what was written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub proof: Vec<Proof>,
+    /// Of a collection: what it cleared away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub garbage: Option<Garbage>,
 }
 
 #[cfg(test)]
@@ -154,6 +200,7 @@ mod tests {
                 message: "m".into(),
             }],
             proof: vec![Proof { kind: "forum_post".into(), expected: 3, found: 3, ..Proof::default() }],
+            garbage: None,
         };
         let text = concat!(
             r#"{"archive":"0190a5f3-0000-7000-8000-000000000001","course":"c","revision":3,"findings":"#,

@@ -40,6 +40,8 @@ labels! {
         Copy = "COPY",
         /// Checks every byte of archives.
         Verify = "VERIFY",
+        /// Clears a site's storage of what nobody needs.
+        Collect = "COLLECT",
     }
 }
 
@@ -121,6 +123,15 @@ pub enum JobPayload {
         #[serde(default, skip_serializing_if = "is_zero")]
         at_most: u32,
     },
+    /// Clear a site's storages of what nobody needs.
+    Collect {
+        /// Only tell what would go.
+        dry_run: bool,
+        /// What is younger stays, in seconds.
+        min_age_seconds: u64,
+        /// Go on though most of what is there would go.
+        accept_most: bool,
+    },
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -174,6 +185,7 @@ impl JobPayload {
             Self::Restore { .. } => JobKind::Restore,
             Self::Rollback { .. } => JobKind::Rollback,
             Self::Verify { .. } => JobKind::Verify,
+            Self::Collect { .. } => JobKind::Collect,
         }
     }
 
@@ -240,6 +252,14 @@ mod tests {
             (
                 JobPayload::Verify { archive: None, at_most: 7 },
                 r#"{"version":1,"kind":"VERIFY","at_most":7}"#.into(),
+            ),
+            (
+                JobPayload::Collect { dry_run: true, min_age_seconds: 86_400, accept_most: false },
+                concat!(
+                    r#"{"version":1,"kind":"COLLECT","dry_run":true,"min_age_seconds":86400,"#,
+                    r#""accept_most":false}"#
+                )
+                .into(),
             ),
         ])
     }

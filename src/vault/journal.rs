@@ -28,6 +28,14 @@ impl SegmentId {
     pub fn generate() -> Self {
         Self(uuid::Uuid::now_v7())
     }
+
+    /// When it was made, by the clock of its writer.
+    pub fn time(&self) -> Timestamp {
+        self.0.get_timestamp().map_or(Timestamp::default(), |time| {
+            let (seconds, nanos) = time.to_unix();
+            Timestamp::from_millis(i64::try_from(seconds * 1000 + u64::from(nanos) / 1_000_000).unwrap_or(0))
+        })
+    }
 }
 
 impl fmt::Display for SegmentId {
@@ -187,6 +195,27 @@ pub enum Event {
         /// To whom it was.
         with: String,
     },
+    /// An archive was stored: its record counts. Records of archives of which this was never said are of work that was given up.
+    ArchiveStored {
+        /// The archive.
+        archive: ArchiveName,
+    },
+    /// A revision became the live one of its course: its record counts.
+    RevisionStored {
+        /// The course.
+        course: CourseName,
+        /// Its number.
+        number: i64,
+        /// The root of its tree, for there may be records of others that wanted to be that number.
+        root: Digest,
+    },
+    /// Revisions of a course are not kept any more: written before their bytes go, so that they never come back.
+    RevisionsPruned {
+        /// The course.
+        course: CourseName,
+        /// Their numbers.
+        numbers: Vec<i64>,
+    },
     /// An archive is purged: written before its row and its bytes go, so that it never comes back.
     ArchivePurged {
         /// The archive.
@@ -285,6 +314,7 @@ mod tests {
 
     fn events() -> Vec<JournalEvent> {
         let course: CourseName = "sites/main/courses/rich101".parse().expect("a course");
+        let again = course.clone();
         let archive: ArchiveName =
             "sites/main/archives/01920000-0000-7000-8000-000000000001".parse().expect("an archive");
         let created = Event::SiteCreated {
@@ -346,11 +376,14 @@ mod tests {
                 expire_time: purge_time,
                 note: "as you asked".into(),
             },
-            Event::ArchiveUnshared { archive, with: "lms".into() },
+            Event::ArchiveUnshared { archive: archive.clone(), with: "lms".into() },
             Event::AccountsWritten { site: site(), source: Source::Imported, accounts: vec![zoe, nobody] },
             Event::AccountsForgotten { site: site(), accounts: vec![3, 4] },
             Event::RolesWritten { site: site(), source: Source::Published, roles: vec![student] },
             Event::IdsReserved { site: site(), below: 1_000_000_000_500 },
+            Event::ArchiveStored { archive },
+            Event::RevisionStored { course: again.clone(), number: 3, root: Digest::of(b"root") },
+            Event::RevisionsPruned { course: again, numbers: vec![1, 2] },
         ]
         .into_iter()
         .zip(0..)

@@ -33,6 +33,11 @@ pub enum VaultKey {
         /// The segment.
         segment: SegmentId,
     },
+    /// `deployments/{id}`: a deployment of the service that stores here, with those that it took over from.
+    Deployment {
+        /// A UUID, as the catalog of the deployment has it.
+        id: uuid::Uuid,
+    },
     /// `probe/{id}`: written and deleted to see whether the storage works.
     Probe {
         /// A UUID.
@@ -73,13 +78,15 @@ impl VaultKey {
             ["journal", site, segment] => {
                 Some(Self::Journal { site: site.parse().ok()?, segment: segment.parse().ok()? })
             }
-            ["probe", text] => {
-                let id = uuid::Uuid::try_parse(text).ok().filter(|id| id.to_string() == text)?;
-                Some(Self::Probe { id })
-            }
+            ["deployments", text] => Some(Self::Deployment { id: parse_id(text)? }),
+            ["probe", text] => Some(Self::Probe { id: parse_id(text)? }),
             _ => None,
         }
     }
+}
+
+fn parse_id(text: &str) -> Option<uuid::Uuid> {
+    uuid::Uuid::try_parse(text).ok().filter(|id| id.to_string() == text)
 }
 
 fn parse_offset(text: &str) -> Option<u64> {
@@ -93,6 +100,7 @@ impl fmt::Display for VaultKey {
             Self::Pack { site, pack } => write!(f, "packs/{site}/{pack}"),
             Self::UploadPart { site, upload, offset } => write!(f, "uploads/{site}/{upload}/{offset:020}"),
             Self::Journal { site, segment } => write!(f, "journal/{site}/{segment}"),
+            Self::Deployment { id } => write!(f, "deployments/{id}"),
             Self::Probe { id } => write!(f, "probe/{id}"),
         }
     }
@@ -121,6 +129,7 @@ mod tests {
             ),
             (VaultKey::Journal { site: site(), segment }, VaultKey::journal_of(&site())),
             (VaultKey::Probe { id: uuid::Uuid::now_v7() }, "probe".to_owned()),
+            (VaultKey::Deployment { id: uuid::Uuid::now_v7() }, "deployments".to_owned()),
         ];
         for (key, prefix) in keys {
             let text = key.to_string();

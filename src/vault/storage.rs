@@ -3,6 +3,7 @@
 //! Objects are written once under names of their own and never changed. Nothing here locks, counts or compares on the
 //! storage: widely used servers ignore such conditions without an error.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -249,6 +250,67 @@ impl Storage {
         let key = VaultKey::Journal { site: site.clone(), segment: *segment };
         let bytes = self.read_whole(&key, journal::MAX_SEGMENT_BYTES as u64).await?;
         journal::decode_segment(site, &bytes).map_err(|error| error.in_object(&key))
+    }
+
+    /// Removes a segment of a site's journal, once its events stand in another one. One that is not there is no error.
+    pub async fn delete_journal(&self, site: &SiteId, segment: &SegmentId) -> Result<(), VaultError> {
+        self.delete(&VaultKey::Journal { site: site.clone(), segment: *segment }).await
+    }
+
+    /// Upload sessions of a site of which there are pieces, each with the time of the newest by the storage's clock.
+    pub async fn list_uploads(&self, site: &SiteId) -> Result<BTreeMap<UploadId, Timestamp>, VaultError> {
+        let pieces = self
+            .list(&format!("uploads/{site}"), |key, meta| match key {
+                VaultKey::UploadPart { upload, .. } => {
+                    Some((upload, Timestamp::from_millis(meta.last_modified.timestamp_millis())))
+                }
+                _ => None,
+            })
+            .await?;
+        let mut newest = BTreeMap::new();
+        for (upload, time) in pieces {
+            let known = newest.entry(upload).or_insert(time);
+            *known = time.max(*known);
+        }
+        Ok(newest)
+    }
+
+    /// Sites of which there is a pack or a segment of the journal.
+    pub async fn list_sites(&self) -> Result<BTreeSet<SiteId>, VaultError> {
+        let mut sites = BTreeSet::new();
+        for prefix in ["packs", "journal"] {
+            let listed = self.store.list_with_delimiter(Some(&Path::from(prefix))).await;
+            let listed = listed.map_err(|error| VaultError::from_store("list", &prefix, error))?;
+            sites.extend(listed.common_prefixes.iter().filter_map(|path| path.filename()?.parse().ok()));
+        }
+        Ok(sites)
+    }
+
+    /// Says that a deployment stores here, and which others it took over from. The same again is the same.
+    pub async fn claim(&self, deployment: uuid::Uuid, replaced: &[uuid::Uuid]) -> Result<(), VaultError> {
+        let key = VaultKey::Deployment { id: deployment };
+        let lines: Vec<String> = replaced.iter().map(ToString::to_string).collect();
+        self.write(&key, lines.join("\n").into()).await
+    }
+
+    /// Deployments that store here, without those from which another one took over.
+    pub async fn claims(&self) -> Result<BTreeSet<uuid::Uuid>, VaultError> {
+        let mut claims: BTreeSet<uuid::Uuid> = self
+            .list("deployments", |key, _| match key {
+                VaultKey::Deployment { id } => Some(id),
+                _ => None,
+            })
+            .await?
+            .into_iter()
+            .collect();
+        for id in claims.clone() {
+            let bytes = self.read_whole(&VaultKey::Deployment { id }, 64 << 10).await?;
+            let lines = String::from_utf8_lossy(&bytes).into_owned();
+            for replaced in lines.lines().filter_map(|line| uuid::Uuid::try_parse(line).ok()) {
+                claims.remove(&replaced);
+            }
+        }
+        Ok(claims)
     }
 
     /// Whether the storage works: a small object is written, read and deleted. Takes 10 seconds at most.

@@ -70,8 +70,16 @@ impl Worker {
         if let Err(error) = self.engine.hand_back(&self.owner).await {
             tracing::warn!(error = error.chain(), "jobs wait for the end of their leases");
         }
+        // What was decided last is told, too, as far as the time to stop allows.
+        self.engine.flush_journal().await;
         // They end with the same signal, and never by themselves.
         drop((journal.await, chores.await, sweeps.await));
+    }
+
+    /// For a process that leaves jobs to others: only brings to the journal what its calls decide.
+    pub async fn run_without_jobs(self) {
+        keep_journal(self.engine.clone(), self.stop.clone()).await;
+        self.engine.flush_journal().await;
     }
 
     /// Claims a job and starts it, as soon as a slot is free. `false`: there is none.

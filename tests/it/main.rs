@@ -12,6 +12,7 @@ mod s3_server;
 mod access;
 mod areas;
 mod bounds;
+mod chaos;
 mod command_line;
 mod compare;
 mod copies;

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 use coursevault::app::{App, AppError};
 use coursevault::clock::SystemClock;
 use coursevault::config::Config;
-use coursevault::engine::Engine;
+use coursevault::engine::{Engine, Rebuilt};
 use coursevault::vault::fault::Faults;
 use coursevault::vault::{Storage, Vault};
 use secrecy::SecretString;
@@ -96,6 +96,25 @@ impl TestApp {
         let mut config = self.config;
         change(&mut config);
         Self::over(config, self.kept, self.faults).await
+    }
+
+    /// Stops the server, forgets the catalog, makes it anew from the storage, and starts the server again.
+    pub async fn rebuilt(self) -> Result<(Self, Rebuilt)> {
+        let _ = self.stop.send(());
+        self.served.await??;
+        self.engine.catalog().close().await;
+        drop(self.engine);
+        let mut config = self.config;
+        if config.catalog_url.is_some() {
+            let url = tokio::task::spawn_blocking(|| postgres::server().fresh_database()).await??;
+            config.catalog_url = Some(SecretString::from(url));
+        } else {
+            for file in ["catalog.db", "catalog.db-wal", "catalog.db-shm"] {
+                drop(std::fs::remove_file(config.data_dir.join(file)));
+            }
+        }
+        let rebuilt = Box::pin(App::rebuild(config.clone(), Arc::new(SystemClock), true)).await?;
+        Ok((Self::over(config, self.kept, self.faults).await?, rebuilt))
     }
 
     /// Asks for every operation of the storage whether it fails.

@@ -49,6 +49,17 @@ impl S3Server {
         Ok(Self { endpoint, _tasks: tasks, _folder: folder })
     }
 
+    /// The same for a server in a process of its own: variables of the configuration.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("COURSEVAULT_STORAGES__PRIMARY__URL", format!("s3://{BUCKET}/some/prefix")),
+            ("COURSEVAULT_STORAGES__PRIMARY__ENDPOINT", self.endpoint.clone()),
+            ("COURSEVAULT_STORAGES__PRIMARY__ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("COURSEVAULT_STORAGES__PRIMARY__SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+            ("COURSEVAULT_STORAGES__PRIMARY__ALLOW_HTTP", "true".to_owned()),
+        ]
+    }
+
     /// The configuration of a storage in the server's bucket, below a prefix.
     pub fn config(&self) -> StorageConfig {
         StorageConfig {
