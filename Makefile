@@ -2,7 +2,7 @@
 
 FIXTURE ?= tests/fixtures/rich101-full-tgz.mbz
 
-.PHONY: demo test check bench lint postgres
+.PHONY: demo test check bench lint postgres chaos
 
 # The main job on a real archive, with a table at the end.
 demo:
@@ -11,6 +11,11 @@ demo:
 # All tests. PostgreSQL is installed from the distribution's packages where it is missing.
 test: postgres
 	cargo test --quiet
+
+# The fault harness for long: so many rounds, each with a kill -9. A seed that failed: COURSEVAULT_TEST_SEED=… make chaos.
+ROUNDS ?= 500
+chaos: postgres
+	COURSEVAULT_CHAOS_ROUNDS=$(ROUNDS) cargo test --quiet --test it chaos:: -- --nocapture
 
 postgres:
 	scripts/postgres.sh
