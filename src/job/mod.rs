@@ -10,6 +10,6 @@ mod payload;
 mod state;
 
 pub use backoff::{MAX_ATTEMPTS, backoff};
-pub use outcome::{Finding, JobResult, Problem, Progress, Proof, Severity};
+pub use outcome::{Finding, JobResult, Missing, Problem, Progress, Proof, Severity, WhyMissing};
 pub use payload::{Area, JobKind, JobPayload, PayloadError};
 pub use state::{JobState, Priority};
