@@ -65,6 +65,13 @@ impl Catalog {
         sql::all(&mut *self.read().await?, roles(site)).await
     }
 
+    /// Grows with every change of a site's directory.
+    pub async fn directory_version(&self, site: &SiteId) -> Result<i64, CatalogError> {
+        let query = sqlx::query("SELECT directory_version AS number FROM sites WHERE site = $1");
+        let version: Option<Number> = sql::one(&mut *self.read().await?, query.bind(sql::text(site))).await?;
+        Ok(version.map_or(0, |Number(version)| version))
+    }
+
     /// Number of accounts of a site, deleted ones included.
     pub async fn count_accounts(&self, site: &SiteId) -> Result<u64, CatalogError> {
         let query = sqlx::query("SELECT CAST(COUNT(*) AS BIGINT) AS number FROM accounts WHERE site = $1");

@@ -79,7 +79,7 @@ pub enum Command {
     Verify(Verify),
     /// Clear the storages of what nobody needs; with --dry-run only tell what would go.
     Gc(Gc),
-    /// Restore an archive into a new course.
+    /// Restore an archive, or a local file, into a new course or one that is there.
     Restore(Box<super::restore::Restore>),
     /// Undo a restore.
     Rollback {
@@ -231,6 +231,20 @@ pub struct Try {
     /// Keep the server's folder and say where it is.
     #[arg(long)]
     pub keep: bool,
+    /// Restore each archive itself into this course, instead of a backup of it into a new one: an archive of a course.
+    /// Settings and selection are then those of the restore.
+    #[arg(long, value_name = "TARGET")]
+    pub into: Option<PathBuf>,
+    /// Where each archive itself is restored to. Default with --into: merge. Without --into the target is the course that the
+    /// archive is of.
+    #[arg(long, value_enum)]
+    pub mode: Option<super::restore::TryMode>,
+    /// With --into or --mode: what becomes of a user of the archive, such as 7=match:42, 7=create:name, 7=drop. Repeatable.
+    #[arg(long, value_name = "USER=WHAT", help_heading = "Settings")]
+    pub user: Vec<String>,
+    /// With --into or --mode: the same for many users, a table with the columns `user` and `decision`.
+    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    pub users: Option<String>,
     /// Settings and selection of the backup. Without any, everything is in it as it is; with some, the others have Moodle's defaults.
     #[command(flatten)]
     pub choices: Choices,

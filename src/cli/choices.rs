@@ -85,7 +85,7 @@ pub struct Choices {
     #[arg(long, help_heading = "Settings")]
     pub remove_secrets: bool,
     /// What it is for, which decides defaults and which settings exist. Default: general.
-    #[arg(long, value_enum, help_heading = "Settings")]
+    #[arg(id = "backup-mode", long = "backup-mode", value_enum, help_heading = "Settings")]
     pub mode: Option<BackupMode>,
     /// Only this section or activity, as an archive of its own: section_4, forum_9.
     #[arg(long, value_name = "ITEM", help_heading = "Contents")]

@@ -53,6 +53,7 @@ pub async fn copy(server: &Server, arguments: &Copy, output: Output) -> anyhow::
     let request = proto::CopyCourseRequest {
         course: names::course(&server.site, &arguments.course)?.to_string(),
         new_course: Some(proto::NewCourse {
+            category: None,
             course_id: arguments.course_id.as_ref().map_or_else(String::new, ToString::to_string),
         }),
         full_name: arguments.full_name.clone().unwrap_or_default(),

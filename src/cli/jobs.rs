@@ -190,6 +190,8 @@ pub fn show(job: &Job, output: Output) -> anyhow::Result<()> {
         return Ok(output.document(&json::value(job)?)?);
     }
     let result = job.result.clone().unwrap_or_default();
+    let proof = proof_table(&result);
+    let is_proven = !result.proof.is_empty();
     let mut rows = vec![
         ("job", job.name.clone()),
         ("kind", word(job.kind().as_str_name(), "KIND_")),
@@ -214,21 +216,29 @@ pub fn show(job: &Job, output: Output) -> anyhow::Result<()> {
         rows.push(("finding", super::inspect::finding(finding)));
     }
     output.text(&super::words::rows(&rows))?;
-    if result.proof.is_empty() {
+    if !is_proven {
         return Ok(());
     }
-    let mut proof = Table::new(&[
-        ("what of the archive", Column::Whole),
-        ("expected", Column::Number),
+    Ok(output.text(&proof.render(super::output::width()))?)
+}
+
+/// What of the archive is in the course: by the words that people count by, then whatever else differs.
+pub fn proof_table(result: &proto::JobResult) -> Table {
+    let mut table = Table::new(&[
+        ("of the archive", Column::Whole),
+        ("held", Column::Number),
+        ("wanted", Column::Number),
         ("found", Column::Number),
         ("there before", Column::Number),
-        ("why not", Column::Text),
+        ("why not all", Column::Text),
     ]);
-    for each in result.proof.into_iter().filter(|each| each.expected > 0) {
-        let [expected, found, matched] = [each.expected, each.found, each.matched].map(|it| it.to_string());
-        proof.row([each.kind, expected, found, matched, each.reason]);
+    let others = result.proof.iter().filter(|each| each.label.is_empty() && each.difference > 0);
+    for each in result.proof_summary.iter().chain(others).filter(|each| each.held > 0) {
+        let numbers = [each.held, each.expected, each.found, each.matched].map(|it| it.to_string());
+        let [held, expected, found, matched] = numbers;
+        table.row([each.kind.clone(), held, expected, found, matched, each.reason.clone()]);
     }
-    Ok(output.text(&proof.render(super::output::width()))?)
+    table
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod choices;
 mod client;
 mod compare;
 mod compare_run;
+mod conflicts;
 mod courses;
 mod csv;
 mod download;
@@ -35,6 +36,7 @@ mod store;
 mod table;
 #[cfg(test)]
 mod transfer_tests;
+mod try_into;
 mod try_report;
 mod try_run;
 mod units;

@@ -24,7 +24,7 @@ pub async fn show(
 }
 
 /// Why a setting has its value.
-fn why(setting: &proto::EffectiveSetting) -> String {
+fn why(setting: &proto::EffectiveSetting, of: &str) -> String {
     match setting.source() {
         SettingSource::Unspecified => String::new(),
         SettingSource::Asked => "as asked".into(),
@@ -32,23 +32,23 @@ fn why(setting: &proto::EffectiveSetting) -> String {
         SettingSource::Default => "by default".into(),
         SettingSource::Lock => "locked".into(),
         SettingSource::Forced => format!("because of {}", setting.forced_by),
-        SettingSource::NotHeld => "the course holds none".into(),
+        SettingSource::NotHeld => format!("the {of} holds none"),
         SettingSource::UnknownPlugin => "its plugin is not known".into(),
     }
 }
 
-/// Settings with their values, and why.
-pub fn settings_table(list: &[proto::EffectiveSetting]) -> Table {
+/// Settings with their values, and why. `of` is what holds something or not: the course, the archive.
+pub fn settings_table(list: &[proto::EffectiveSetting], of: &str) -> Table {
     let mut settings = Table::new(&[("setting", Column::Whole), ("", Column::Whole), ("why", Column::Text)]);
     for setting in list {
         let value = if setting.value { "on" } else { "off" };
-        settings.row([setting.name.clone(), value.into(), why(setting)]);
+        settings.row([setting.name.clone(), value.into(), why(setting, of)]);
     }
     settings
 }
 
 /// Sections and activities, in or out, and why.
-pub fn contents_table(list: &[proto::EffectiveItem]) -> Table {
+pub fn contents_table(list: &[proto::EffectiveItem], of: &str) -> Table {
     let mut items = Table::new(&[
         ("contents", Column::Whole),
         ("", Column::Whole),
@@ -59,9 +59,9 @@ pub fn contents_table(list: &[proto::EffectiveItem]) -> Table {
         let (included, user_data) =
             (item.included.clone().unwrap_or_default(), item.user_data.clone().unwrap_or_default());
         let (state, reason) = match (included.value, user_data.value) {
-            (false, _) => ("out", why(&included)),
-            (true, false) => ("without user data", why(&user_data)),
-            (true, true) => ("in", why(&included)),
+            (false, _) => ("out", why(&included, of)),
+            (true, false) => ("without user data", why(&user_data, of)),
+            (true, true) => ("in", why(&included, of)),
         };
         let indent = if item.module_name.is_empty() { "" } else { "  " };
         items.row([format!("{indent}{}", item.name), state.into(), item.title.clone(), reason]);
@@ -95,7 +95,7 @@ fn page(plan: &proto::BackupPlan) -> String {
     for count in &plan.counts {
         counts.row([count.kind.clone(), count.included.to_string(), count.left_out.to_string()]);
     }
-    for table in [settings_table(&plan.settings), contents_table(&plan.items), counts] {
+    for table in [settings_table(&plan.settings, "course"), contents_table(&plan.items, "course"), counts] {
         text.push('\n');
         text.push_str(&table.render(super::output::width()));
     }

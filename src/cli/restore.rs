@@ -1,5 +1,9 @@
 //! `restore`: into a new course or one that is there, looked at before with `--plan`.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Context as _;
 use clap::ValueEnum;
 
 use super::choices::{Compat, parse_settings, wire_compat};
@@ -8,9 +12,10 @@ use super::failure::Usage;
 use super::inspect::finding;
 use super::output::Output;
 use super::plan::{contents_table, settings_table};
+use super::progress::Progress;
 use super::table::{Column, Table};
-use super::words::rows;
-use super::{jobs, json, names};
+use super::words::{clean, rows};
+use super::{conflicts, jobs, json, names, units, upload};
 use crate::grpc::restore_settings;
 use crate::ids::CourseId;
 use crate::proto::{self, create_restore_request::Target};
@@ -25,10 +30,21 @@ pub enum Mode {
     Delete,
 }
 
+/// Where `try` restores to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TryMode {
+    /// Into a new course.
+    New,
+    /// Into the target, which keeps what it has.
+    Merge,
+    /// Into the target, whose contents are deleted first.
+    Delete,
+}
+
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
 pub struct Restore {
-    /// The archive.
+    /// The archive; or a local file, which is uploaded into the drop zone first.
     pub archive: String,
     /// Id of the new course. Default: the server makes one.
     #[arg(long, value_name = "ID", conflicts_with = "into")]
@@ -48,6 +64,13 @@ pub struct Restore {
     /// Only show what would become of everything, and what stands against it.
     #[arg(long, conflicts_with = "wait")]
     pub plan: bool,
+    /// With --plan: write all users about whom someone must decide to this new file, as a table. Fill in its last column, and send it
+    /// back with --users.
+    #[arg(long, value_name = "FILE", requires = "plan")]
+    pub conflicts: Option<String>,
+    /// The category of courses that a new course is in: its id on the platform and its name, such as 12:Chemistry.
+    #[arg(long, value_name = "ID:NAME", conflicts_with = "into")]
+    pub category: Option<String>,
     /// The token that a plan showed: exactly that plan runs, or nothing.
     #[arg(long, value_name = "TOKEN", conflicts_with = "plan")]
     pub plan_token: Option<String>,
@@ -72,6 +95,9 @@ pub struct RestoreChoices {
     /// What becomes of a user of the archive: 7=match:42, 7=create, 7=create:name, 7=drop, 7=pseudonymise. Repeatable.
     #[arg(long, value_name = "USER=WHAT", help_heading = "Settings")]
     pub user: Vec<String>,
+    /// The same for many users: a table (CSV) with the columns `user` and `decision`, as --conflicts writes it. Goes before --user.
+    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    pub users: Option<String>,
     /// Leave out: section_4, forum_9, type:quiz, all. Repeatable.
     #[arg(long, value_name = "ITEM", help_heading = "Contents")]
     pub exclude: Vec<String>,
@@ -121,11 +147,32 @@ impl RestoreChoices {
                 item_settings,
             }),
             compatibility: wire_compat(self.compat).into(),
-            users: self.user.iter().map(|word| mapping(word)).collect::<Result<_, _>>()?,
+            users: self.mappings()?,
             accept_unknown: self.accept_unknown.clone(),
             mode: 0,
         })
     }
+}
+
+impl RestoreChoices {
+    /// What becomes of users: what is said of one by name goes before what a table says.
+    fn mappings(&self) -> anyhow::Result<Vec<proto::UserMapping>> {
+        let words = self.user.iter().map(|word| conflicts::mapping(word));
+        let mut all =
+            words.collect::<Result<Vec<_>, _>>().map_err(|wrong| Usage(format!("--user: {wrong}")))?;
+        if let Some(file) = &self.users {
+            let named: BTreeSet<i64> = all.iter().map(|mapping| mapping.user).collect();
+            let told = conflicts::read(file)?.into_iter();
+            all.extend(told.filter(|mapping| !named.contains(&mapping.user)));
+        }
+        Ok(all)
+    }
+}
+
+/// Whether a setting of that name is one of restores.
+pub fn is_setting(name: &str) -> bool {
+    const CHOICES: [&str; 4] = ["enrolments", "course_fullname", "course_shortname", "course_startdate"];
+    CHOICES.contains(&name) || name.parse::<Setting>().is_ok()
 }
 
 /// Takes a choice that is no switch; whether it is one.
@@ -172,27 +219,13 @@ fn day(text: &str) -> Option<crate::clock::Timestamp> {
     Some(crate::clock::Timestamp::from_secs(midnight.and_utc().timestamp()))
 }
 
-fn mapping(word: &str) -> Result<proto::UserMapping, Usage> {
-    use proto::user_mapping::{Create, Decision};
-    let wrong = || Usage(format!("--user {word}: such as 7=match:42, 7=create:name, 7=drop, 7=pseudonymise"));
-    let (user, what) = word.split_once('=').ok_or_else(wrong)?;
-    let decision = match what.split_once(':') {
-        Some(("match", account)) => Decision::MatchTo(account.parse().map_err(|_| wrong())?),
-        Some(("create", name)) => Decision::Create(Create { user_name: name.to_owned() }),
-        None if what == "create" => Decision::Create(Create::default()),
-        None if what == "drop" => Decision::Drop(true),
-        None if what == "pseudonymise" => Decision::Pseudonymise(true),
-        _ => return Err(wrong()),
-    };
-    Ok(proto::UserMapping { user: user.parse().map_err(|_| wrong())?, decision: Some(decision) })
-}
-
 /// Where a command's restore goes.
 fn target(server: &Server, arguments: &Restore) -> Result<Target, Usage> {
     use proto::existing_course::Contents;
     let Some(course) = &arguments.into else {
         let course_id = arguments.course_id.as_ref().map_or_else(String::new, ToString::to_string);
-        return Ok(Target::NewCourse(proto::NewCourse { course_id }));
+        let category = arguments.category.as_deref().map(category).transpose()?;
+        return Ok(Target::NewCourse(proto::NewCourse { course_id, category }));
     };
     let contents = match arguments.mode {
         Some(Mode::Delete) => Contents::Delete,
@@ -202,11 +235,38 @@ fn target(server: &Server, arguments: &Restore) -> Result<Target, Usage> {
     Ok(Target::ExistingCourse(proto::ExistingCourse { course, contents: contents.into() }))
 }
 
+fn category(word: &str) -> Result<proto::CourseCategory, Usage> {
+    let wrong = || Usage(format!("--category {word}: its id and its name, such as 12:Chemistry"));
+    let (id, name) = word.split_once(':').ok_or_else(wrong)?;
+    Ok(proto::CourseCategory { category_id: id.parse().map_err(|_| wrong())?, name: name.to_owned() })
+}
+
+/// The archive's name on the server: a local file is sent there first.
+async fn archive(server: &Server, text: &str, output: Output) -> anyhow::Result<String> {
+    let path = Path::new(text);
+    if !path.is_file() {
+        return Ok(names::archive(&server.site, text)?.to_string());
+    }
+    let place =
+        upload::Place { site: server.site_name(), area: proto::Area::DropZone, course: String::new() };
+    let progress = Progress::bytes(output, text, upload::local_size(path));
+    let stored = upload::send(server, path, &place, None, &progress).await?;
+    drop(progress);
+    let name = stored.archive.context("the server stored no archive")?.name;
+    output.note(&format!("uploaded as {name}"));
+    Ok(name)
+}
+
 /// `restore`.
 pub async fn run(server: &Server, arguments: &Restore, output: Output) -> anyhow::Result<()> {
-    let archive = names::archive(&server.site, &arguments.archive)?.to_string();
+    // What is wrong with the other arguments is told before anything is sent.
     let (target, options) = (target(server, arguments)?, arguments.choices.options()?);
+    let archive = archive(server, &arguments.archive, output).await?;
     if arguments.plan {
+        if let Some(file) = &arguments.conflicts {
+            let all = conflicts::all(server, &archive, &target, &options).await?;
+            conflicts::write(file, &all)?;
+        }
         let plan = planned(server, &archive, target, options).await?;
         if output.is_json() {
             return Ok(output.document(&json::value(&plan)?)?);
@@ -245,7 +305,8 @@ pub async fn start(
     Ok(server.restores().create_restore(request).await?.into_inner().job)
 }
 
-async fn planned(
+/// What a restore would come to.
+pub async fn planned(
     server: &Server,
     archive: &str,
     target: Target,
@@ -264,6 +325,9 @@ async fn planned(
     Ok(server.restores().plan_restore(request).await?.into_inner().plan.unwrap_or_default())
 }
 
+/// Conflicts that are shown one by one; a table has all of them.
+const SHOWN: usize = 20;
+
 fn page(plan: &proto::RestorePlan) -> String {
     let blocked = if plan.blocked { "yes: see the findings of severity error" } else { "no" };
     let mut text = rows(&[
@@ -272,6 +336,14 @@ fn page(plan: &proto::RestorePlan) -> String {
         ("full name", plan.full_name.clone()),
         ("short name", plan.short_name.clone()),
         ("dates move", format!("{} s", plan.date_offset_seconds)),
+        (
+            "size",
+            format!(
+                "{} come in, about {} are stored anew",
+                units::signed_size(plan.content_bytes),
+                units::signed_size(plan.new_bytes)
+            ),
+        ),
         ("plan token", plan.plan_token.clone()),
     ]);
     let mut counts = Table::new(&[
@@ -286,16 +358,24 @@ fn page(plan: &proto::RestorePlan) -> String {
         let [created, matched, merged, skipped] = numbers;
         counts.row([count.kind.clone(), created, matched, merged, skipped]);
     }
-    for table in [settings_table(&plan.settings), contents_table(&plan.items), counts] {
+    for table in [settings_table(&plan.settings, "archive"), contents_table(&plan.items, "archive"), counts] {
         text.push('\n');
         text.push_str(&table.render(super::output::width()));
     }
     if plan.user_conflicts_total > 0 {
-        text.push_str(&format!("\n{} users must be decided about (--user)\n", plan.user_conflicts_total));
-        for each in &plan.user_conflicts {
+        let total = plan.user_conflicts_total;
+        text.push_str(&format!(
+            "\n{total} users must be decided about (--conflicts FILE, --users FILE, --user)\n"
+        ));
+        for each in plan.user_conflicts.iter().take(SHOWN) {
             let accounts: Vec<String> = each.accounts.iter().map(ToString::to_string).collect();
             let accounts = accounts.join(" ");
-            text.push_str(&format!("  {} {} {} {accounts}\n", each.user, each.user_name, each.code));
+            text.push_str(&clean(&format!("  {} {} {} {accounts}", each.user, each.user_name, each.code)));
+            text.push('\n');
+        }
+        let shown = i32::try_from(SHOWN).unwrap_or(i32::MAX);
+        if total > shown {
+            text.push_str(&format!("  … and {} more\n", total - shown));
         }
     }
     if !plan.findings.is_empty() {

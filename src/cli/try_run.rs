@@ -61,6 +61,9 @@ async fn all(arguments: &args::Try, folder: &Path, output: Output) -> anyhow::Re
             out_backup: arguments.out_backup.as_deref(),
             format: arguments.format,
             choices: &arguments.choices,
+            into: arguments.into.as_deref(),
+            mode: arguments.mode,
+            users: (&arguments.user, arguments.users.as_deref()),
             report: &mut report,
             output,
         };
@@ -96,16 +99,20 @@ const CONTAINERS: [(proto::Container, &str, Format); 2] =
     [(proto::Container::Zip, "zip", Format::MbzZip), (proto::Container::TarGz, "tgz", Format::MbzTgz)];
 
 /// The job for one archive.
-struct Trial<'a> {
-    server: &'a Server,
-    downloads: &'a Path,
-    number: usize,
-    out: Option<&'a Path>,
-    out_backup: Option<&'a Path>,
-    format: Format,
-    choices: &'a Choices,
-    report: &'a mut Report,
-    output: Output,
+pub(super) struct Trial<'a> {
+    pub server: &'a Server,
+    pub downloads: &'a Path,
+    pub number: usize,
+    pub out: Option<&'a Path>,
+    pub out_backup: Option<&'a Path>,
+    pub format: Format,
+    pub choices: &'a Choices,
+    pub into: Option<&'a Path>,
+    pub mode: Option<restore::TryMode>,
+    /// What becomes of users: single ones, and a table.
+    pub users: (&'a [String], Option<&'a str>),
+    pub report: &'a mut Report,
+    pub output: Output,
 }
 
 impl Trial<'_> {
@@ -113,9 +120,12 @@ impl Trial<'_> {
         let before = self.read(file).await?;
         let archive = self.upload(file).await?;
         self.inspect(&archive, &before).await?;
+        if self.into.is_some() || self.mode.is_some() {
+            return Box::pin(self.restore_itself(file, &archive)).await;
+        }
         let part = matches!(archive.r#type(), ArchiveType::Section | ArchiveType::Activity);
         if part && !self.choices.is_empty() {
-            let made = self.convert(&archive.name).await?;
+            let made = self.convert(&archive.name, self.choices).await?;
             return self.fetch_made(&made, self.out_backup.or(self.out)).await;
         }
         if archive.r#type() != ArchiveType::Course {
@@ -140,12 +150,12 @@ impl Trial<'_> {
     }
 
     /// Every archive gets courses of its own.
-    fn course(&self, word: &str) -> anyhow::Result<CourseName> {
+    pub fn course(&self, word: &str) -> anyhow::Result<CourseName> {
         let course: CourseId = format!("{word}-{}", self.number).parse()?;
         Ok(CourseName { site: self.server.site.clone(), course })
     }
 
-    async fn read(&mut self, file: &Path) -> anyhow::Result<Members> {
+    pub async fn read(&mut self, file: &Path) -> anyhow::Result<Members> {
         let started = Instant::now();
         let members = read_members(file).await?;
         self.report.done(
@@ -157,7 +167,7 @@ impl Trial<'_> {
         Ok(members)
     }
 
-    async fn upload(&mut self, file: &Path) -> anyhow::Result<proto::Archive> {
+    pub async fn upload(&mut self, file: &Path) -> anyhow::Result<proto::Archive> {
         let started = Instant::now();
         let size = upload::local_size(file);
         let progress = Progress::bytes(self.output, "upload", size);
@@ -194,7 +204,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    async fn publish(&mut self, course: &CourseName, archive: &str) -> anyhow::Result<()> {
+    pub async fn publish(&mut self, course: &CourseName, archive: &str) -> anyhow::Result<()> {
         let started = Instant::now();
         let published = courses::make_live(self.server, course, archive).await?;
         let revision = published.revision.context("the server published nothing")?;
@@ -219,11 +229,11 @@ impl Trial<'_> {
         Ok(archive)
     }
 
-    async fn convert(&mut self, archive: &str) -> anyhow::Result<String> {
+    pub async fn convert(&mut self, archive: &str, choices: &Choices) -> anyhow::Result<String> {
         let started = Instant::now();
         let request = proto::ConvertArchiveRequest {
             name: archive.to_owned(),
-            options: Some(self.choices.options()?),
+            options: Some(choices.options()?),
             ..Default::default()
         };
         let job = self.server.backups().convert_archive(request).await?.into_inner().job;
@@ -234,7 +244,7 @@ impl Trial<'_> {
     }
 
     /// Both containers of an archive that the server made, each compared with what the server says of it.
-    async fn fetch_made(&mut self, archive: &str, keep: Option<&Path>) -> anyhow::Result<()> {
+    pub async fn fetch_made(&mut self, archive: &str, keep: Option<&Path>) -> anyhow::Result<()> {
         let expected = self.listed(archive).await?;
         let source = Fetchable::Archive(archive.parse()?);
         self.fetch_both("backup", &source, keep, &expected).await
@@ -247,7 +257,7 @@ impl Trial<'_> {
     async fn restore(&mut self, archive: &str) -> anyhow::Result<CourseName> {
         let started = Instant::now();
         let course = self.course("restored")?;
-        let target = proto::NewCourse { course_id: course.course.to_string() };
+        let target = proto::NewCourse { course_id: course.course.to_string(), category: None };
         let request = proto::CreateRestoreRequest {
             archive: archive.to_owned(),
             target: Some(proto::create_restore_request::Target::NewCourse(target)),
@@ -271,7 +281,7 @@ impl Trial<'_> {
         Ok(restored.parse()?)
     }
 
-    async fn wait(&self, job: Option<proto::Job>) -> anyhow::Result<proto::Job> {
+    pub async fn wait(&self, job: Option<proto::Job>) -> anyhow::Result<proto::Job> {
         let job = job.context("the server started no job")?;
         let ended = jobs::follow(self.server, &job.name, self.output).await?;
         jobs::check(&ended)?;
@@ -279,7 +289,7 @@ impl Trial<'_> {
     }
 
     /// Both containers of `source`, each compared with what went in. The one of --format is kept as `keep`.
-    async fn fetch_both(
+    pub async fn fetch_both(
         &mut self,
         what: &str,
         source: &Fetchable,
@@ -333,6 +343,17 @@ impl Trial<'_> {
         }
         tokio::fs::remove_file(&original).await?;
         Ok(())
+    }
+
+    /// Fetches something, and reads what is in it.
+    pub async fn download_whole(&mut self, source: &Fetchable, what: &str) -> anyhow::Result<Members> {
+        let target = self.download(what, "zip");
+        let progress = Progress::bytes(self.output, what, 0);
+        Box::pin(download::fetch(self.server, source, proto::Container::Zip, &target, &progress)).await?;
+        drop(progress);
+        let members = read_members(&target).await?;
+        tokio::fs::remove_file(&target).await?;
+        Ok(members)
     }
 
     fn download(&self, what: &str, word: &str) -> PathBuf {

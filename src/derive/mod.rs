@@ -68,12 +68,18 @@ pub struct Adjust {
     pub short_name: Option<String>,
     /// Seconds by which the dates of the contents move.
     pub date_offset: i64,
+    /// Name of the category that it is in; the original's if none.
+    pub category_name: Option<String>,
 }
 
 impl Adjust {
     /// Values of documents, by path.
     fn values(&self) -> Vec<(&'static str, &str)> {
-        let all = [("/course/fullname", &self.full_name), ("/course/shortname", &self.short_name)];
+        let all = [
+            ("/course/fullname", &self.full_name),
+            ("/course/shortname", &self.short_name),
+            ("/course/category/name", &self.category_name),
+        ];
         all.into_iter().filter_map(|(path, name)| Some((path, name.as_deref()?))).collect()
     }
 }

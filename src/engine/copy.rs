@@ -148,6 +148,7 @@ impl Engine {
             full_name: names.full,
             short_name: names.short,
             date_offset: date_offset(original.start_time, None, start.as_ref()),
+            category_name: None,
         })
     }
 

@@ -5,29 +5,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use super::derive::{self, Derivation};
 use super::error::Error;
-use super::restoring::{Restoration, refuse_blocked};
+use super::plan_token::part;
+use super::restoring::{Restoration, TargetCourse, refuse_blocked};
 use super::spool::{Located, Spool};
 use super::{Call, Engine, Place};
 use crate::backup::{Asked, Mode, Order, Setting};
 use crate::choice::{Extent, Selection};
+use crate::course::Members as _;
 use crate::directory::{self, OWN_HOST, People, Person};
 use crate::format::{Format, Kind};
 use crate::ids::SiteId;
-use crate::job::{Finding, Proof};
+use crate::job::Finding;
 use crate::limits::Limits;
 use crate::matching::{
-    self, Contents, CourseIds, DecideError, Existing, Incoming, MatchError, Plan, Request, Rights, Scan,
-    constants,
+    self, Contents, Count, CourseIds, DecideError, Existing, Incoming, MatchError, Plan, Request, Rights,
+    Scan, UserConflict, constants,
 };
 use crate::reason::Reason;
-use crate::renumber::{Amendments, Renumber, Survey};
+use crate::renumber::{Amendments, Renumber, Survey, is_document};
 use crate::restore;
 use crate::restore::roles::SiteRole;
 use crate::restore::sections::SectionDecision;
-use crate::restore::users::{Hosts, Site};
+use crate::restore::users::{ArchiveUser, Hosts, Site};
 
 /// Ids of a new course and its context.
 const OF_COURSE: u64 = 2;
@@ -51,6 +54,30 @@ pub(super) struct Prepared<'s> {
     /// What was found about documents and settings.
     pub findings: Vec<Finding>,
 }
+
+/// What a restore would come to, before anything is written.
+pub(super) struct Planned {
+    pub restoration: Restoration,
+    pub adjust: crate::derive::Adjust,
+    /// Stands for what becomes of users and roles.
+    pub decisions: String,
+    pub findings: Vec<Finding>,
+    pub counts: BTreeMap<String, Count>,
+    pub conflicts: Vec<(ArchiveUser, UserConflict)>,
+    pub bytes: Bytes,
+}
+
+/// What a restore weighs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bytes {
+    /// Bytes of what comes in, unpacked.
+    pub content: u64,
+    /// About so many bytes would be stored anew, at most.
+    pub new: u64,
+}
+
+/// A document takes about a fifth of its size in the vault; this is on the safe side.
+const PACKED: u64 = 4;
 
 /// Documents that go with the contents of a course: what comes in replaces them as they are.
 const OF_CONTENTS: [&str; 5] =
@@ -102,6 +129,40 @@ impl Engine {
             ["course/enrolments.xml", "course/roles.xml"].iter().for_each(|path| spool.forget(path));
         }
         Ok(spool)
+    }
+
+    /// Looks through archive and target, and decides what would become of everything.
+    pub(super) async fn planned(&self, restoration: Restoration) -> Result<Planned, Error> {
+        let derivation = self.derivation_of(&restoration).await?;
+        let adjust = derivation.adjust.clone();
+        let facts = self.facts(&restoration).await?;
+        let abandoned = CancellationToken::new();
+        let _guard = abandoned.clone().drop_guard();
+        let stored = self.stored(&derivation.place, &derivation.tree, &abandoned).await?;
+        let target = match &restoration.target {
+            Some(TargetCourse { revision, .. }) => {
+                let place = Place::of(&revision.site, &revision.storage);
+                Some(self.stored(&place, &revision.tree, &abandoned).await?)
+            }
+            None => None,
+        };
+        let emptying = self.emptying_of(&restoration).await?;
+        let engine = self.clone();
+        let planning = tokio::task::spawn_blocking(move || {
+            let emptied = engine.emptied_target(&restoration, emptying.as_ref(), target.as_ref())?;
+            let there = emptied.as_ref().map(|spool| spool as &dyn Located);
+            let there = there.or_else(|| target.as_ref().map(|stored| stored as &dyn Located));
+            let prepared = engine.prepare(&restoration, &derivation, &facts, &stored, there)?;
+            let decisions = prepared.decisions()?;
+            let bytes = prepared.bytes(restoration.place() == derivation.place, there)?;
+            let conflicts = prepared.plan.conflicts.iter().map(|conflict| {
+                (prepared.contents.user(conflict.user).cloned().unwrap_or_default(), conflict.clone())
+            });
+            let conflicts = conflicts.collect();
+            let (counts, findings) = (prepared.plan.counts, prepared.findings);
+            Ok(Planned { restoration, adjust, decisions, findings, counts, conflicts, bytes })
+        });
+        planning.await.map_err(derive::failed)?
     }
 
     /// What the site has to say about an archive.
@@ -230,6 +291,7 @@ impl Engine {
             keep_own_ids(format, &mut plan, |id| directory.by_id(id).is_some());
         }
         one_row_each(format, &mut plan, &survey);
+        in_category(format, &mut plan, &survey, restoration.order.category.as_ref());
         let known: BTreeSet<(String, String)> =
             findings.iter().map(|finding| (finding.code.clone(), finding.path.clone())).collect();
         let new = plan.findings.drain(..);
@@ -245,6 +307,14 @@ fn keep_own_ids(format: &Format, plan: &mut Plan, is_taken: impl Fn(i64) -> bool
     let ids: Vec<i64> = own.map(|(id, _)| *id).filter(|id| !is_taken(*id)).collect();
     for id in ids {
         plan.map.set(user, id, id);
+    }
+}
+
+/// Which category a new course is in is for whoever asks for it to say.
+fn in_category(format: &Format, plan: &mut Plan, survey: &Survey, category: Option<&restore::Category>) {
+    let (Some(kind), Some(category)) = (format.kind("course_category"), category) else { return };
+    for old in survey.defined.sorted(kind) {
+        plan.map.set(kind, old, category.id);
     }
 }
 
@@ -285,6 +355,34 @@ pub(super) fn spooled(error: std::io::Error) -> Error {
 }
 
 impl Prepared<'_> {
+    /// Stands for what becomes of users and roles: all that depends on the site's directory.
+    pub fn decisions(&self) -> Result<String, Error> {
+        let roles: BTreeMap<i64, Option<i64>> =
+            self.plan.roles.iter().map(|(id, matched)| (*id, matched.map(|(role, _)| role))).collect();
+        part(&(&self.plan.users, &self.plan.new_accounts, roles))
+    }
+
+    /// What the restore weighs: documents that change are stored anew, and everything is where the course lies elsewhere.
+    fn bytes(&self, is_same_place: bool, there: Option<&dyn Located>) -> Result<Bytes, Error> {
+        let mut bytes = Bytes::default();
+        for member in self.spool.members().map_err(spooled)? {
+            bytes.content += member.size;
+            let is_new = is_document(&member.path) || !is_same_place;
+            bytes.new += match self.spool.entry(&member.path) {
+                _ if !is_new => 0,
+                Some(entry) => entry.content.encoded_size,
+                None => member.size / PACKED,
+            };
+        }
+        // Activities of the course stay as they are.
+        for member in there.map(|there| there.members()).transpose().map_err(spooled)?.unwrap_or_default() {
+            if is_document(&member.path) && !member.path.as_str().starts_with("activities/") {
+                bytes.new += member.size / PACKED;
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Gives out new ids. Nothing may stand against the restore.
     pub fn number(&mut self, engine: &Engine, call: &Call, restoration: &Restoration) -> Result<(), Error> {
         refuse_blocked(&self.findings)?;
@@ -345,39 +443,6 @@ impl Prepared<'_> {
             }
         }
         amendments
-    }
-
-    /// What of the archive is in the result, by kind: every thing of the archive is looked for under the id that it got.
-    /// What was written is read again for this, so that it does not rest on what was meant to be written.
-    pub fn proof(&self, format: &Format, result: &Survey) -> Vec<Proof> {
-        let defined = &self.survey.defined;
-        let mut kinds: Vec<Kind> = defined.kinds().filter(|kind| !self.plan.map.is_own(*kind)).collect();
-        kinds.sort_by_key(|kind| format.kind_name(*kind));
-        let one = |kind: Kind| {
-            let name = format.kind_name(kind);
-            let (mut found, mut out) = (0, 0);
-            let ids = defined.sorted(kind);
-            for id in &ids {
-                let new = self.plan.map.get(kind, *id);
-                if new.is_some_and(|new| result.defined.has(kind, new)) {
-                    found += 1;
-                } else if self.plan.left_out.has(kind, *id) {
-                    out += 1;
-                }
-            }
-            let expected = ids.len() as u64;
-            let count = self.plan.counts.get(name).copied().unwrap_or_default();
-            let lost = expected - found - out;
-            let reason = match (out, lost) {
-                (0, 0) => String::new(),
-                (out, 0) => format!("{out} left out, as planned"),
-                (0, lost) => format!("{lost} are not there"),
-                (out, lost) => format!("{out} left out, as planned; {lost} are not there"),
-            };
-            let matched = (count.matched + count.merged).min(found);
-            Proof { kind: name.to_owned(), expected, found, matched, reason }
-        };
-        kinds.into_iter().map(one).collect()
     }
 
     /// The accounts that the restore makes, as the documents will tell of them.

@@ -3,6 +3,7 @@
 use super::courses::NewRevision;
 use super::directory::Telling;
 use super::error::Error;
+use super::plan_token::PlanToken;
 use super::restoring::{Restoration, refuse_blocked};
 use super::run::{JobContext, requester};
 use super::{Call, Engine, Place};
@@ -29,8 +30,8 @@ pub struct NewRestore {
 impl Engine {
     /// Asks for a restore. With `validate_only` everything is checked and nothing asked for.
     ///
-    /// With the token of a plan exactly that plan runs: refused with [`Reason::PlanStale`] when the course or what the order
-    /// comes to is another by now. Where contents are deleted first, token and name of the course must be given.
+    /// With the token of a plan exactly that plan runs: refused with [`Reason::PlanStale`] when something that it was made of is
+    /// another by now. Where contents are deleted first, token and name of the course must be given.
     pub async fn create_restore(
         &self,
         call: &Call,
@@ -43,10 +44,18 @@ impl Engine {
         }
         let site = archive.site.clone();
         self.site(&site).await?;
-        let course = CourseName { site, course: new.course.unwrap_or_else(CourseId::generate) };
-        let restoration = self.restoration(archive, &course, new.order, None).await?;
+        let course = CourseName { site, course: new.course.clone().unwrap_or_else(CourseId::generate) };
+        let mut restoration = self.restoration(archive, &course, new.order.clone(), None).await?;
         refuse_blocked(&restoration.findings)?;
-        let revision = confirmed(&restoration, &new.plan_token, &new.course_name)?;
+        deletion_is_meant(&restoration, &new)?;
+        let plan = match new.plan_token.as_str() {
+            "" => None,
+            text => Some(PlanToken::parse(text)?),
+        };
+        if let Some(plan) = &plan {
+            restoration = Box::pin(self.confirm_plan(restoration, plan)).await?;
+        }
+        let planned_of = restoration.target.as_ref().map(|target| target.revision.revision);
         if validate_only {
             return Ok(None);
         }
@@ -54,7 +63,8 @@ impl Engine {
             archive: archive.archive.clone(),
             course_id: course.course.clone(),
             order: Box::new(restoration.order),
-            revision,
+            revision: planned_of.filter(|_| plan.is_some()),
+            decisions: plan.map(|plan| plan.decisions().to_owned()),
         };
         let mut job = self.new_job(call, &course.site, payload, Priority::Interactive);
         job.course = Some(course.course);
@@ -203,33 +213,25 @@ impl Engine {
     }
 }
 
-/// The revision that the plan was made of, if there is a plan.
-fn confirmed(restoration: &Restoration, plan_token: &str, course_name: &str) -> Result<Option<i64>, Error> {
+/// What would destroy contents needs a plan, and the name of the course.
+fn deletion_is_meant(restoration: &Restoration, new: &NewRestore) -> Result<(), Error> {
     let course = &restoration.course;
-    if restoration.order.asked.target.is_deleting() {
-        if plan_token.is_empty() {
-            let message =
-                format!("the contents of {course} would be deleted; plan first, and send the plan's token");
-            return Err(Error::new(Reason::PlanRequired, message).on(course));
-        }
-        let named = restoration.target.as_ref().is_some_and(|target| {
-            course_name == target.row.full_name || course_name == target.row.short_name
-        });
-        if !named {
-            let message =
-                format!("the contents of {course} would be deleted; send its full or its short name");
-            return Err(Error::new(Reason::CourseNameRequired, message).on(course));
-        }
+    if !restoration.order.asked.target.is_deleting() {
+        return Ok(());
     }
-    if plan_token.is_empty() {
-        return Ok(None);
-    }
-    if restoration.token()? != plan_token {
+    if new.plan_token.is_empty() {
         let message =
-            format!("the plan is not that of this request, or {course} or the archive changed; plan again");
-        return Err(Error::new(Reason::PlanStale, message).on(course));
+            format!("the contents of {course} would be deleted; plan first, and send the plan's token");
+        return Err(Error::new(Reason::PlanRequired, message).on(course));
     }
-    Ok(restoration.target.as_ref().map(|target| target.revision.revision))
+    let named = restoration.target.as_ref().is_some_and(|target| {
+        new.course_name == target.row.full_name || new.course_name == target.row.short_name
+    });
+    if !named {
+        let message = format!("the contents of {course} would be deleted; send its full or its short name");
+        return Err(Error::new(Reason::CourseNameRequired, message).on(course));
+    }
+    Ok(())
 }
 
 fn not_undoable(restore: &JobName, why: &str) -> Error {

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use tokio_util::sync::CancellationToken;
-
+use super::Engine;
 use super::error::Error;
-use super::restoring::TargetCourse;
-use super::spool::Located;
-use super::{Engine, Place};
+use super::prepare::Planned;
+use super::restoring::Restoration;
 use crate::ids::{ArchiveName, CourseId, CourseName, RevisionName};
 use crate::job::{Finding, Severity};
 use crate::matching::{Count, UserConflict};
+use crate::restore::precheck::Code;
 use crate::restore::users::ArchiveUser;
 use crate::restore::{Effective, Order, precheck};
 
@@ -25,7 +24,7 @@ pub struct RestorePlan {
     pub effective: Effective,
     /// What would become of everything, by kind.
     pub counts: BTreeMap<String, Count>,
-    /// Users about whom someone must decide.
+    /// Users about whom someone must decide, by their ids.
     pub conflicts: Vec<(ArchiveUser, UserConflict)>,
     /// The state of the course that it would change.
     pub revision: Option<RevisionName>,
@@ -35,6 +34,10 @@ pub struct RestorePlan {
     pub short_name: String,
     /// Seconds by which dates would move.
     pub date_offset: i64,
+    /// Bytes of what comes in, unpacked.
+    pub content_bytes: u64,
+    /// About so many bytes would be stored anew, at most.
+    pub new_bytes: u64,
     /// Stands for this plan.
     pub token: String,
 }
@@ -50,37 +53,15 @@ impl Engine {
         let course =
             CourseName { site: archive.site.clone(), course: course.unwrap_or_else(CourseId::generate) };
         let restoration = self.restoration(archive, &course, order, None).await?;
-        let derivation = self.derivation_of(&restoration).await?;
-        let adjust = derivation.adjust.clone();
-        let facts = self.facts(&restoration).await?;
-        let abandoned = CancellationToken::new();
-        let _guard = abandoned.clone().drop_guard();
-        let stored = self.stored(&derivation.place, &derivation.tree, &abandoned).await?;
-        let target = match &restoration.target {
-            Some(TargetCourse { revision, .. }) => {
-                let place = Place::of(&revision.site, &revision.storage);
-                Some(self.stored(&place, &revision.tree, &abandoned).await?)
-            }
-            None => None,
-        };
-        let emptying = self.emptying_of(&restoration).await?;
-        let engine = self.clone();
-        let planning = tokio::task::spawn_blocking(move || {
-            let emptied = engine.emptied_target(&restoration, emptying.as_ref(), target.as_ref())?;
-            let there = emptied.as_ref().map(|spool| spool as &dyn Located);
-            let there = there.or_else(|| target.as_ref().map(|stored| stored as &dyn Located));
-            let prepared = engine.prepare(&restoration, &derivation, &facts, &stored, there)?;
-            let conflicts = prepared.plan.conflicts.iter().map(|conflict| {
-                (prepared.contents.user(conflict.user).cloned().unwrap_or_default(), conflict.clone())
-            });
-            let conflicts = conflicts.collect();
-            Ok::<_, Error>((conflicts, prepared.plan.counts, prepared.findings, restoration))
-        });
-        let (conflicts, counts, found, restoration) = planning.await.map_err(super::derive::failed)??;
-        let token = restoration.token()?;
+        let Planned { restoration, adjust, decisions, findings: found, counts, mut conflicts, bytes } =
+            self.planned(restoration).await?;
+        let token = self.plan_token(&restoration, &adjust, decisions).await?;
+        let space = self.check_space(&restoration, bytes.new).await?;
         let mut findings = restoration.findings;
         findings.extend(found);
+        findings.extend(space);
         findings.sort_by_key(|finding| std::cmp::Reverse(severity(finding.severity)));
+        conflicts.sort_by_key(|(_, conflict)| conflict.user);
         Ok(RestorePlan {
             blocked: precheck::is_blocked(&findings),
             findings,
@@ -93,8 +74,33 @@ impl Engine {
             full_name: adjust.full_name.unwrap_or_default(),
             short_name: adjust.short_name.unwrap_or_default(),
             date_offset: adjust.date_offset,
-            token,
+            content_bytes: bytes.content,
+            new_bytes: bytes.new,
+            token: token.to_string(),
         })
+    }
+
+    /// Whether the storage takes anything at all, and so much.
+    async fn check_space(&self, restoration: &Restoration, new: u64) -> Result<Option<Finding>, Error> {
+        let place = restoration.place();
+        let storage = self.storage(&place)?;
+        let finding = |message: String| Finding {
+            severity: Severity::Error,
+            code: Code::SpaceShort.as_str().to_owned(),
+            path: format!("storages/{}", place.storage),
+            message,
+        };
+        match storage.check().await.map_err(Error::from) {
+            Err(error) if error.reason == crate::reason::Reason::StorageFull => {
+                return Ok(Some(finding("the storage takes nothing more".into())));
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {}
+        }
+        let free = storage.free_bytes().filter(|free| *free < new);
+        Ok(free.map(|free| {
+            finding(format!("about {new} bytes would be stored, and the storage has room for {free}"))
+        }))
     }
 }
 

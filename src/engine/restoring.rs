@@ -11,7 +11,9 @@ use super::courses::NewRevision;
 use super::derive::{self, Derivation, StageSink};
 use super::directory::Told;
 use super::error::Error;
+use super::plan_token::stale;
 use super::prepare::{Prepared, spooled};
+use super::proof::{Evidence, unexplained};
 use super::run::{JobContext, requester};
 use super::spool::{Elsewhere, Located, Spool};
 use super::stage::Staged;
@@ -21,7 +23,6 @@ use crate::catalog::{ArchiveRow, CourseRow, JobRow, RevisionOrigin, RevisionRow}
 use crate::choice::Decision;
 use crate::course::Members;
 use crate::derive::{Adjust, Sink};
-use crate::digest::Digest;
 use crate::directory::{self, Person};
 use crate::ids::{ArchiveName, CourseName, RevisionName};
 use crate::job::{Finding, JobPayload, JobResult, Proof, Severity};
@@ -29,7 +30,7 @@ use crate::matching;
 use crate::merge::{self, MergeError};
 use crate::moodle::{self, Manifest};
 use crate::reason::Reason;
-use crate::renumber::{Renumber, Survey};
+use crate::renumber::Renumber;
 use crate::restore::{
     self, CourseValue, Effective, Locks, Order, Setting, WantedNames, date_offset, precheck, unique_names,
 };
@@ -74,23 +75,10 @@ struct Written {
 }
 
 impl Restoration {
-    /// Stands for what would be done: the archive, the state of the course, the order and what was resolved of it.
-    pub fn token(&self) -> Result<String, Error> {
-        let revision = self.target.as_ref().map(|target| target.revision.revision);
-        let tree = self.archive.tree;
-        let text = serde_json::to_vec(&(
-            "restore",
-            self.archive.archive.to_string(),
-            tree.root.to_string(),
-            self.target.is_some().then(|| self.course.to_string()),
-            revision,
-            &self.order,
-            &self.effective,
-        ));
-        let text = text.map_err(|error| {
-            Error::new(Reason::Internal, "a plan cannot be written down").caused_by(error)
-        })?;
-        Ok(Digest::of(&text).to_string())
+    /// Where the course lies: where it lay before, or beside the archive.
+    pub fn place(&self) -> Place {
+        let storage = self.target.as_ref().map(|target| &target.revision.storage);
+        Place::of(&self.course.site, storage.unwrap_or(&self.archive.storage))
     }
 }
 
@@ -111,7 +99,7 @@ impl Engine {
         })?;
         if !order.asked.target.admits(base.archive_type) {
             let message = format!(
-                "{archive} is of type {}; only an archive of a whole course can become a course",
+                "{archive} is of type {}: it can be merged into a course, and neither become one nor replace its contents",
                 row.archive_type
             );
             let error = Error::new(Reason::ArchiveTypeUnsupported, message);
@@ -149,7 +137,7 @@ impl Engine {
         if revision.is_some_and(|expected| expected != live) {
             let live = RevisionName { course: name.clone(), number: live };
             let message = format!("the live revision is {live}; plan again");
-            return Err(Error::new(Reason::PlanStale, message).on(&live));
+            return Err(Error::new(Reason::PlanStale, message).with("changed", &"course").on(&live));
         }
         let revision = self.get_revision(&RevisionName { course: name.clone(), number: live }).await?;
         let place = Place::of(&name.site, &revision.storage);
@@ -161,7 +149,7 @@ impl Engine {
 
     /// Restores an archive. Done twice it makes one revision, for only one claim can settle the job.
     pub(super) async fn run_restore(&self, row: &JobRow, context: &JobContext) -> Result<(), Error> {
-        let JobPayload::Restore { archive, course_id, order, revision } = &row.payload else {
+        let JobPayload::Restore { archive, course_id, order, revision, decisions } = &row.payload else {
             return Err(Error::new(Reason::Internal, "the job is no restore"));
         };
         context.report(|progress| progress.phase = "planning".into());
@@ -169,13 +157,14 @@ impl Engine {
         let archive = ArchiveName { site: row.site.clone(), archive: archive.clone() };
         let restoration = self.restoration(&archive, &course, (**order).clone(), *revision).await?;
         refuse_blocked(&restoration.findings)?;
-        let restored = self.restore_into(restoration, row, context).await?;
+        let restored = self.restore_into(restoration, decisions.clone(), row, context).await?;
         self.put_restored(row, context, restored).await
     }
 
     async fn restore_into(
         &self,
         restoration: Restoration,
+        decisions: Option<String>,
         job: &JobRow,
         context: &JobContext,
     ) -> Result<Restored, Error> {
@@ -212,9 +201,12 @@ impl Engine {
             let there = emptied.as_ref().map(|spool| spool as &dyn Located);
             let there = there.or_else(|| target.as_ref().map(|stored| stored as &dyn Located));
             let mut prepared = engine.prepare(&restoration, &derivation, &facts, source, there)?;
+            if decisions.is_some_and(|planned| prepared.decisions().ok() != Some(planned)) {
+                return Err(stale(&restoration, &["directory"]));
+            }
             prepared.number(&engine, &call, &restoration)?;
             let mut sink = StageSink::new(source, stager, &context);
-            match engine.write_restored(&prepared, &restoration, there, &mut sink) {
+            match engine.write_restored(&prepared, &restoration, (source, there), &mut sink) {
                 Ok(written) => engine.finish(sink, revision, written, &restoration),
                 Err(error) => {
                     sink.stager.abort();
@@ -252,7 +244,7 @@ impl Engine {
         &self,
         prepared: &Prepared<'_>,
         restoration: &Restoration,
-        there: Option<&dyn Located>,
+        (archive, there): (&dyn Located, Option<&dyn Located>),
         sink: &mut StageSink<'_>,
     ) -> Result<Written, Error> {
         let (format, limits) = (&*self.rules.format, self.limits());
@@ -289,11 +281,14 @@ impl Engine {
                 let report = merge::merge(&request, there, &incoming, &mut merged)?;
                 findings.extend(left_out(&report));
                 merged.finish().map_err(spooled)?;
-                Some(merged)
+                Some((merged, report))
             }
         };
-        let result = merged.as_ref().unwrap_or(&incoming);
-        let proof = prepared.proof(format, &Survey::of(format, result, limits)?);
+        let result = merged.as_ref().map_or(&incoming, |(merged, _)| merged);
+        let report = merged.as_ref().map(|(_, report)| report);
+        let evidence = Evidence { format, limits, archive, incoming: &incoming, merged: report, result };
+        let proof = prepared.proof(&evidence)?;
+        findings.extend(unexplained(&proof));
         let mut sink = sink.over(result);
         for member in result.members().map_err(spooled)? {
             sink.keep(&member).map_err(spooled)?;
@@ -329,7 +324,6 @@ impl Engine {
 
     fn revision_row(&self, restoration: &Restoration, job: &JobRow) -> RevisionRow {
         let parent = restoration.target.as_ref().map(|target| target.revision.revision);
-        let storage = restoration.target.as_ref().map(|target| &target.revision.storage);
         RevisionRow {
             site: restoration.course.site.clone(),
             course: restoration.course.course.clone(),
@@ -339,7 +333,7 @@ impl Engine {
             archive: restoration.archive.archive.clone(),
             job: Some(job.job.clone()),
             author: job.requester.clone(),
-            storage: storage.unwrap_or(&restoration.archive.storage).clone(),
+            storage: restoration.place().storage,
             tree: restoration.archive.tree,
             create_time: self.now(),
         }
@@ -390,6 +384,7 @@ impl Engine {
             full_name: keep(names.full, own_full),
             short_name: keep(names.short, own_short),
             date_offset: offset,
+            category_name: restoration.order.category.as_ref().map(|category| category.name.clone()),
         })
     }
 

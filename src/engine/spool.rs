@@ -1,7 +1,7 @@
 //! Documents between two steps of one job, such as deriving and merging: written to a temporary file, so that memory does
 //! not grow with them. Members that stay as they are stay where they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -91,6 +91,12 @@ impl<'b> Spool<'b> {
     /// Leaves a member out after all.
     pub fn forget(&mut self, path: &str) {
         self.members.retain(|found, _| found.as_str() != path);
+    }
+
+    /// Paths of the members that are those of the first source as they are.
+    pub fn kept_paths(&self) -> BTreeSet<&str> {
+        let kept = self.members.iter().filter(|(_, place)| matches!(place, Place::Below { source: 0, .. }));
+        kept.map(|(path, _)| path.as_str()).collect()
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {

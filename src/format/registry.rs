@@ -1,6 +1,6 @@
 //! All descriptions together, and finding what describes a document, an element or a file area.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use super::description::{
@@ -205,6 +205,26 @@ impl Format {
     /// Name of a kind.
     pub fn kind_name(&self, kind: Kind) -> &str {
         self.kinds.name(kind)
+    }
+
+    /// The label under which the things of a kind are counted, such as `posts` for `forum_post`.
+    pub fn labels(&self) -> BTreeMap<Kind, &str> {
+        let mut labels = BTreeMap::new();
+        for plugin in &self.plugins {
+            let roots = plugin.documents.iter().map(|document| &document.root).chain(&plugin.elements);
+            for root in roots {
+                root.visit("", &mut |_, element| {
+                    let defined = element.attributes.iter().find_map(|attribute| match attribute.meaning {
+                        AttributeMeaning::Defines(kind) => Some(kind),
+                        AttributeMeaning::Value(_) => None,
+                    });
+                    if let (Some(kind), Some(label)) = (defined, element.counts.as_deref()) {
+                        labels.insert(kind, label);
+                    }
+                });
+            }
+        }
+        labels
     }
 
     /// Kinds whose things keep files.

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::course::Entry;
 use crate::engine::{Error, Inspected, Seen};
 use crate::ids::{ArchiveName, CourseName, InvalidName, JobName, RevisionName, SiteId, UploadName};
-use crate::job::{Amount, Area, Finding, Garbage, JobKind, JobState, Problem, Progress, Proof, Severity};
+use crate::job::{Amount, Area, Finding, Garbage, JobKind, JobState, Problem, Progress, Proof, Severity, Missing};
 use crate::moodle::Manifest;
 use crate::proto;
 
@@ -404,6 +404,13 @@ pub fn problem(problem: &Problem) -> proto::Problem {
     }
 }
 
+fn missing(missing: &Missing) -> proto::MissingReason {
+    proto::MissingReason {
+        code: missing.why.as_str().to_owned(),
+        count: i64::try_from(missing.count).unwrap_or(i64::MAX),
+    }
+}
+
 fn proof(proof: &Proof) -> proto::RestoreProof {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     proto::RestoreProof {
@@ -412,6 +419,10 @@ fn proof(proof: &Proof) -> proto::RestoreProof {
         found: number(proof.found),
         matched: number(proof.matched),
         reason: proof.reason.clone(),
+        held: number(proof.held),
+        difference: number(proof.difference()),
+        reasons: proof.reasons.iter().map(missing).collect(),
+        label: proof.label.clone(),
     }
 }
 
@@ -446,6 +457,7 @@ pub fn job(row: &JobRow) -> proto::Job {
             findings: result.findings.iter().map(finding).collect(),
             proof: result.proof.iter().map(proof).collect(),
             garbage: result.garbage.as_ref().map(garbage),
+            proof_summary: Proof::summary(&result.proof).iter().map(proof).collect(),
         }
     });
     let waits = row.state == JobState::Pending && row.problem.is_some();

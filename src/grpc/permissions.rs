@@ -43,9 +43,10 @@ pub fn permission(path: &str) -> Option<Permission> {
         | "BackupService/ReadArchiveMember"
         | "BackupService/CompareArchives" => any("moodle/backup:downloadfile"),
         "RestoreService/CopyCourse" => any("moodle/course:create"),
-        "RestoreService/PlanRestore" | "RestoreService/CreateRestore" | "RestoreService/RollbackRestore" => {
-            any("moodle/restore:restorecourse")
-        }
+        "RestoreService/PlanRestore"
+        | "RestoreService/ListUserConflicts"
+        | "RestoreService/CreateRestore"
+        | "RestoreService/RollbackRestore" => any("moodle/restore:restorecourse"),
         "CourseService/GetCourse"
         | "CourseService/ListCourses"
         | "CourseService/GetRevision"

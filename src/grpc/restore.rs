@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, name, optional_name};
 use super::intake::{Accepts, Part, Stored, receive};
+use super::paging::Page;
 use super::restore_settings::{self, Where};
 use super::{auth, backup, call, settings};
 use crate::access::Action;
@@ -21,11 +22,13 @@ fn ordered(
     target: Where,
     options: Option<RestoreOptions>,
 ) -> Result<(Option<CourseId>, Order), Error> {
+    let category = restore_settings::category(&target)?;
     let (site, course, target) = restore_settings::target(target)?;
     if site.is_some_and(|site| site != archive.site) {
         return Err(Error::field("existing_course.course", "must be of the archive's site"));
     }
-    Ok((course, restore_settings::order(options, target)?))
+    let order = restore_settings::order(options, target)?;
+    Ok((course, Order { category, ..order }))
 }
 
 /// Looks into archives and restores them.
@@ -75,6 +78,40 @@ impl RestoreService for Restore {
         Ok(Response::new(PlanRestoreResponse { plan: Some(restore_settings::plan(plan)) }))
     }
 
+    async fn list_user_conflicts(
+        &self,
+        request: Request<ListUserConflictsRequest>,
+    ) -> Result<Response<ListUserConflictsResponse>, Status> {
+        use list_user_conflicts_request::Target as Wire;
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let archive =
+            backup::archive(&self.0, &principal, "archive", &message.archive, Action::Restore).await?;
+        let target = match message.target {
+            Some(Wire::NewCourse(new)) => Where::New(new),
+            Some(Wire::ExistingCourse(existing)) => Where::Existing(existing),
+            None => return Err(Error::field("target", "is required").into()),
+        };
+        // What is wrong with the size alone is told before anything is looked through.
+        Page::parse(message.page_size, "", &[])?;
+        let (course, order) = ordered(&archive, target, message.options)?;
+        let plan = self.0.plan_restore(&archive, course, order).await?;
+        let page = Page::parse(message.page_size, &message.page_token, &["userConflicts", &plan.token])?;
+        let from = match page.after.as_deref().map(str::parse::<usize>) {
+            None => 0,
+            Some(Ok(from)) => from,
+            Some(Err(_)) => return Err(Error::field("page_token", "is not of this list").into()),
+        };
+        let total = plan.conflicts.len();
+        let rest = plan.conflicts.into_iter().enumerate().skip(from).take(page.fetch() as usize);
+        let rows: Vec<(usize, UserConflict)> =
+            rest.map(|(place, conflict)| (place + 1, restore_settings::conflict(conflict))).collect();
+        let (user_conflicts, next_page_token) =
+            page.fill(&rows, |(next, _)| next.to_string(), |(_, conflict)| conflict.clone());
+        let total_size = i32::try_from(total).unwrap_or(i32::MAX);
+        Ok(Response::new(ListUserConflictsResponse { user_conflicts, next_page_token, total_size }))
+    }
+
     async fn create_restore(
         &self,
         request: Request<CreateRestoreRequest>,
@@ -97,10 +134,8 @@ impl RestoreService for Restore {
             course_name: message.course_name.clone(),
         };
         let call = call(principal, "CreateRestore", &message.request_id, &message)?;
-        let row = self
-            .0
-            .once(&call, || self.0.create_restore(&call, &archive, new.clone(), message.validate_only))
-            .await?;
+        let create = || Box::pin(self.0.create_restore(&call, &archive, new.clone(), message.validate_only));
+        let row = Box::pin(self.0.once(&call, create)).await?;
         Ok(Response::new(CreateRestoreResponse {
             job: Some(row.as_ref().map(convert::job).unwrap_or_default()),
         }))
@@ -116,6 +151,9 @@ impl RestoreService for Restore {
         auth::reach(&principal, &course.site)?;
         let call = call(principal, "CopyCourse", &message.request_id, &message)?;
         let new_course = message.new_course.unwrap_or_default();
+        if new_course.category.is_some() {
+            return Err(Error::field("new_course.category", "a copy is in the category of its course").into());
+        }
         let copy = NewCopy {
             course_id: optional_name("new_course.course_id", &new_course.course_id)?,
             full_name: message.full_name,

@@ -8,12 +8,12 @@ use crate::choice;
 use crate::clock::Timestamp;
 use crate::engine::{Error, RestorePlan};
 use crate::ids::{CourseId, SiteId};
-use crate::matching::Remedy;
+use crate::matching::{Remedy, UserConflict};
 use crate::proto;
-use crate::restore::users::{Conflict, Mapping};
+use crate::restore::users::{ArchiveUser, Conflict, Mapping};
 use crate::restore::{
-    Asked, BuiltInPreset, CourseChoices, CourseName, CourseStart, CourseValue, Effective, Enrolments, Order,
-    Preset, Setting, Target, Values,
+    Asked, BuiltInPreset, Category, CourseChoices, CourseName, CourseStart, CourseValue, Effective,
+    Enrolments, Order, Preset, Setting, Target, Values,
 };
 
 /// Users that one request may map.
@@ -236,7 +236,7 @@ pub fn order(message: Option<proto::RestoreOptions>, target: Target) -> Result<O
             selection: selection(message.selection.unwrap_or_default())?,
         };
         let accepted = message.accept_unknown.into_iter().collect();
-        Ok(Order { asked, users: mappings(message.users)?, accepted })
+        Ok(Order { asked, users: mappings(message.users)?, accepted, category: None })
     };
     read().map_err(|error: Error| error.within("options"))
 }
@@ -311,26 +311,7 @@ pub fn plan(plan: RestorePlan) -> proto::RestorePlan {
         skipped: number(count.skipped),
     });
     let total = i32::try_from(plan.conflicts.len()).unwrap_or(i32::MAX);
-    let conflicts = plan.conflicts.into_iter().take(MOST_CONFLICTS).map(|(user, conflict)| {
-        let remedies = conflict.remedies.iter().map(remedy).collect();
-        let (code, accounts, users) = match conflict.conflict {
-            Conflict::NameTaken { account, .. } => ("NAME_TAKEN", vec![account], Vec::new()),
-            Conflict::SharedAccount { account, users } => ("SHARED_ACCOUNT", vec![account], users),
-            Conflict::SharedName { users } => ("SHARED_NAME", Vec::new(), users),
-            Conflict::RepeatedId => ("REPEATED_ID", Vec::new(), Vec::new()),
-            Conflict::MayNotCreate => ("MAY_NOT_CREATE", Vec::new(), Vec::new()),
-            Conflict::UnknownAccount { account } => ("UNKNOWN_ACCOUNT", vec![account], Vec::new()),
-        };
-        proto::UserConflict {
-            user: user.id,
-            user_name: user.username,
-            email: user.email,
-            code: code.to_owned(),
-            accounts,
-            users,
-            remedies,
-        }
-    });
+    let conflicts = plan.conflicts.into_iter().take(MOST_CONFLICTS).map(conflict);
     proto::RestorePlan {
         blocked: plan.blocked,
         findings: plan.findings.iter().map(super::convert::finding).collect(),
@@ -345,8 +326,53 @@ pub fn plan(plan: RestorePlan) -> proto::RestorePlan {
         short_name: plan.short_name,
         date_offset_seconds: plan.date_offset,
         plan_token: plan.token,
+        content_bytes: number(plan.content_bytes),
+        new_bytes: number(plan.new_bytes),
     }
 }
+
+/// A user about whom someone must decide, as a message.
+pub fn conflict((user, conflict): (ArchiveUser, UserConflict)) -> proto::UserConflict {
+    let remedies = conflict.remedies.iter().map(remedy).collect();
+    let (code, accounts, users) = match conflict.conflict {
+        Conflict::NameTaken { account, .. } => ("NAME_TAKEN", vec![account], Vec::new()),
+        Conflict::SharedAccount { account, users } => ("SHARED_ACCOUNT", vec![account], users),
+        Conflict::SharedName { users } => ("SHARED_NAME", Vec::new(), users),
+        Conflict::RepeatedId => ("REPEATED_ID", Vec::new(), Vec::new()),
+        Conflict::MayNotCreate => ("MAY_NOT_CREATE", Vec::new(), Vec::new()),
+        Conflict::UnknownAccount { account } => ("UNKNOWN_ACCOUNT", vec![account], Vec::new()),
+    };
+    proto::UserConflict {
+        user: conflict.user,
+        user_name: user.username,
+        email: user.email,
+        code: code.to_owned(),
+        accounts,
+        users,
+        remedies,
+    }
+}
+
+/// The category that a new course shall be in, if one is given.
+///
+/// # Errors
+///
+/// Fields of the category.
+pub fn category(target: &Where) -> Result<Option<Category>, Error> {
+    let Where::New(proto::NewCourse { category: Some(category), .. }) = target else { return Ok(None) };
+    let wrong = |field: &str, what: &str| Error::field(format!("new_course.category.{field}"), what);
+    if category.category_id <= 0 {
+        return Err(wrong("category_id", "must be the id of a category of the platform"));
+    }
+    let name = &category.name;
+    if name.trim().is_empty() || name.chars().count() > LONGEST_CATEGORY || name.contains(char::is_control) {
+        return Err(wrong("name", "must have 1 to 255 characters, no control characters"));
+    }
+    Ok(Some(Category { id: category.category_id, name: name.clone() }))
+}
+
+/// Characters of a category's name, as on the platform.
+const LONGEST_CATEGORY: usize = 255;
 
 /// What can be done, as the wire has it.
 fn remedy(remedy: &Remedy) -> String {

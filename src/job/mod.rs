@@ -10,6 +10,6 @@ mod payload;
 mod state;
 
 pub use backoff::{MAX_ATTEMPTS, backoff};
-pub use outcome::{Amount, Finding, Garbage, JobResult, Problem, Progress, Proof, Severity};
+pub use outcome::{Amount, Finding, Garbage, JobResult, Problem, Progress, Proof, Severity, Missing, WhyMissing};
 pub use payload::{Area, JobKind, JobPayload, PayloadError};
 pub use state::{JobState, Priority};

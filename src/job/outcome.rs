@@ -83,6 +83,12 @@ pub struct Finding {
 pub struct Proof {
     /// The kind, such as `forum_post`.
     pub kind: String,
+    /// The word under which people count it, such as `posts`; empty for what only programs count.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub label: String,
+    /// How many the archive holds in all.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: u64,
     /// How many the archive has, after the settings were applied.
     pub expected: u64,
     /// How many of them are in the course: made, or what they were matched to.
@@ -93,6 +99,77 @@ pub struct Proof {
     /// Why the others are not; empty if there are none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// The same for programs: why how many of those that the archive holds are not in the course. They add up to the difference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Missing>,
+}
+
+impl Proof {
+    /// How many of those that the archive holds are not in the course.
+    pub fn difference(&self) -> u64 {
+        self.held.max(self.expected).saturating_sub(self.found)
+    }
+
+    /// Proofs added up under the words that people count by; kinds that have none are left out.
+    pub fn summary(proofs: &[Self]) -> Vec<Self> {
+        let mut sums: BTreeMap<&str, Self> = BTreeMap::new();
+        for proof in proofs.iter().filter(|proof| !proof.label.is_empty()) {
+            let new = || Self { kind: proof.label.clone(), label: proof.label.clone(), ..Self::default() };
+            let sum = sums.entry(&proof.label).or_insert_with(new);
+            sum.held += proof.held;
+            sum.expected += proof.expected;
+            sum.found += proof.found;
+            sum.matched += proof.matched;
+            for missing in &proof.reasons {
+                match sum.reasons.iter_mut().find(|one| one.why == missing.why) {
+                    Some(one) => one.count += missing.count,
+                    None => sum.reasons.push(*missing),
+                }
+            }
+        }
+        let told = |sum: Self| Self { reason: Missing::sentence(&sum.reasons), ..sum };
+        sums.into_values().map(told).collect()
+    }
+}
+
+labels! {
+    /// Why something that an archive holds is not in the course.
+    pub enum WhyMissing {
+        /// Settings or selection leave it out.
+        Settings = "SETTINGS",
+        /// The plan left it out: a user who was dropped or whom nothing refers to, a role without a counterpart, an enrolment
+        /// method that does not come along, and what goes with these.
+        Planned = "PLANNED",
+        /// The course has its own, and keeps it: its configuration, its conditions of completion.
+        CourseKept = "COURSE_KEPT",
+        /// Nothing explains it.
+        Lost = "LOST",
+    }
+}
+
+/// Things that are missing for one reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Missing {
+    /// Why.
+    pub why: WhyMissing,
+    /// How many.
+    pub count: u64,
+}
+
+impl Missing {
+    /// Reasons for people; empty for none.
+    pub fn sentence(reasons: &[Self]) -> String {
+        let one = |missing: &Self| {
+            let words = match missing.why {
+                WhyMissing::Settings => "left out by settings or selection",
+                WhyMissing::Planned => "left out, as planned",
+                WhyMissing::CourseKept => "left out, for the course keeps its own",
+                WhyMissing::Lost => "not there",
+            };
+            format!("{} {words}", missing.count)
+        };
+        reasons.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

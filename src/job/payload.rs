@@ -108,6 +108,10 @@ pub enum JobPayload {
         /// The state of the course that a plan was made of; any when the job runs, unless a plan says so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         revision: Option<i64>,
+        /// Stands for what a plan decided about users and roles; whatever the directory says when the job runs, unless a plan
+        /// says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decisions: Option<String>,
     },
     /// Undo a restore.
     Rollback {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::digest::{DigestReader, Question};
 use super::document::{MatchError, Source, is_document, number, value};
 use super::rows::{RowReader, Rows, Wanted, defines};
+use super::table::CLOSED;
 use crate::course::{Member, Members};
 use crate::format::{Format, Kind, Step};
 use crate::limits::Limits;
@@ -30,6 +31,18 @@ pub struct Contents {
 }
 
 impl Contents {
+    /// Whether a row stands in a thing that stays as it is once it is matched: what it has beyond what is there is left out.
+    pub fn is_within_closed(&self, format: &Format, kind: Kind, id: i64) -> bool {
+        let mut above = self.rows.get(kind, id).and_then(|row| row.above);
+        while let Some((kind, id)) = above {
+            if CLOSED.contains(&format.kind_name(kind)) {
+                return true;
+            }
+            above = self.rows.get(kind, id).and_then(|row| row.above);
+        }
+        false
+    }
+
     /// A user, by id.
     pub fn user(&self, id: i64) -> Option<&ArchiveUser> {
         self.users.binary_search_by_key(&id, |user| user.id).ok().map(|at| &self.users[at])

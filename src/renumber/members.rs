@@ -20,9 +20,23 @@ impl Survey {
     ///
     /// [`DeriveError`], which names the document.
     pub fn of(format: &Format, source: &dyn Members, limits: &Limits) -> Result<Self, DeriveError> {
+        Self::of_some(format, source, limits, |_| true)
+    }
+
+    /// What those documents of an archive define that are wanted.
+    ///
+    /// # Errors
+    ///
+    /// [`DeriveError`], which names the document.
+    pub fn of_some(
+        format: &Format,
+        source: &dyn Members,
+        limits: &Limits,
+        is_wanted: impl Fn(&MemberPath) -> bool,
+    ) -> Result<Self, DeriveError> {
         let mut survey = Self::new();
         for member in source.members().map_err(DeriveError::List)? {
-            if !is_document(&member.path) {
+            if !is_document(&member.path) || !is_wanted(&member.path) {
                 continue;
             }
             let input = source

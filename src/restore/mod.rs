@@ -26,7 +26,7 @@ pub use course_choice::{CourseChoices, CourseName, CourseStart, CourseValue};
 pub use dates::{date_offset, moved};
 pub use effective::{Effective, EffectiveSetting};
 pub use names::{LONGEST_FULL_NAME, LONGEST_SHORT_NAME, UniqueNames, WantedNames, unique_names};
-pub use order::Order;
+pub use order::{Category, Order};
 pub use preset::BuiltInPreset;
 pub use resolve::{Asked, Locks, resolve};
 pub use settings::{Circumstance, Held, Row, Setting, TABLE};

@@ -19,15 +19,67 @@ pub struct Order {
     /// Target, settings and selection.
     pub asked: Asked,
     /// What becomes of users, by their ids in the archive; the rules decide about the others.
+    #[serde(with = "by_user")]
     pub users: BTreeMap<i64, Mapping>,
     /// Activities of unknown plugins that come along as they are, by name (`MODNAME_CMID`).
     pub accepted: BTreeSet<String>,
+    /// The category that a new course is in; that of the archive's course if none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
+}
+
+/// A category of courses on the platform.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Category {
+    /// Its id.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
 }
 
 impl Order {
     /// Whether nothing was asked: a new course of everything.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Mappings as a list of pairs: keys that are numbers are lost on their way through a tagged payload.
+mod by_user {
+    use std::collections::BTreeMap;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Mapping;
+
+    /// Both forms that were ever written.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Pairs(Vec<(i64, Mapping)>),
+        Named(BTreeMap<String, Mapping>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        users: &BTreeMap<i64, Mapping>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(users)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<i64, Mapping>, D::Error> {
+        match Form::deserialize(deserializer)? {
+            Form::Pairs(pairs) => Ok(pairs.into_iter().collect()),
+            Form::Named(named) => {
+                let pair = |(user, mapping): (String, Mapping)| {
+                    Ok((user.parse().map_err(D::Error::custom)?, mapping))
+                };
+                named.into_iter().map(pair).collect()
+            }
+        }
     }
 }
 
@@ -72,5 +124,34 @@ impl Effective {
             people_stay: !archive.includes_users(),
             accepted: accepted.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a job's payload is: an enum that is told by a field of its own.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        Restore { order: Order },
+    }
+
+    #[test]
+    fn mappings_come_through_a_payload() -> anyhow::Result<()> {
+        let users = BTreeMap::from([
+            (7, Mapping::MatchTo { account: 42 }),
+            (8, Mapping::Create { username: Some("other".into()) }),
+            (9, Mapping::Drop),
+        ]);
+        let order = Tagged::Restore { order: Order { users, ..Order::default() } };
+        let text = serde_json::to_string(&order)?;
+        assert!(text.contains(r#""users":[[7,{"match_to":{"account":42}}],"#), "{text}");
+        assert_eq!(serde_json::from_str::<Tagged>(&text)?, order);
+        // What was written before.
+        let old: Order = serde_json::from_str(r#"{"users":{}}"#)?;
+        assert_eq!(old, Order::default());
+        Ok(())
     }
 }

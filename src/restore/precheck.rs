@@ -75,6 +75,8 @@ labels! {
         MemberUnknown = "MEMBER_UNKNOWN",
         /// No description covers an element.
         ElementUnknown = "ELEMENT_UNKNOWN",
+        /// The storage has no room for what would be stored.
+        SpaceShort = "SPACE_SHORT",
         /// A reference leads nowhere.
         ReferenceDangling = "REFERENCE_DANGLING",
     }

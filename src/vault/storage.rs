@@ -332,6 +332,13 @@ impl Storage {
         })
     }
 
+    /// Bytes that a folder has room for; a bucket does not tell.
+    pub fn free_bytes(&self) -> Option<u64> {
+        let folder = self.folder.as_ref()?;
+        let told = rustix::fs::statvfs(folder.as_path()).ok()?;
+        Some(told.f_bavail.saturating_mul(told.f_frsize))
+    }
+
     /// Removes what writers that died left behind unfinished, if it was last written before `before`. Returns how many
     /// files went. Only a folder shows its leftovers; a bucket needs a lifecycle rule for unfinished uploads.
     pub async fn remove_unfinished(&self, before: Timestamp) -> Result<u64, VaultError> {

@@ -17,7 +17,7 @@ async fn copy(app: &TestApp, request: CopyCourseRequest) -> Result<Job, tonic::S
 }
 
 fn new(id: &str) -> Option<NewCourse> {
-    Some(NewCourse { course_id: id.into() })
+    Some(NewCourse { course_id: id.into(), category: None })
 }
 
 async fn inspected(app: &TestApp, archive: &str) -> Result<Inspection> {

@@ -320,7 +320,8 @@ pub fn chunk_messages(upload: &str, offset: usize, bytes: &[u8]) -> Vec<UploadCh
 
 /// A restore into a new course.
 pub fn restore_request(archive: &str, course_id: &str) -> CreateRestoreRequest {
-    let target = create_restore_request::Target::NewCourse(NewCourse { course_id: course_id.into() });
+    let target =
+        create_restore_request::Target::NewCourse(NewCourse { course_id: course_id.into(), category: None });
     // As everything is restored, the rules differ only in what they take for lost of an archive that says it holds little.
     let settings = RestoreSettings { enrolments: EnrolmentMethods::Always.into(), ..Default::default() };
     let compatibility = Compatibility::Moodle.into();
