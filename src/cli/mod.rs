@@ -116,6 +116,7 @@ async fn with_server(server: &Server, command: &Command, output: Output) -> anyh
         Command::Upload(upload) => archives::send(server, upload, output).await,
         Command::Backup(backup) => courses::backup(server, backup, output).await,
         Command::Copy(copy) => courses::copy(server, copy, output).await,
+        Command::Import(import) => courses::import(server, import, output).await,
         Command::Convert(convert) => courses::convert(server, convert, output).await,
         Command::Restore(each) => restore::run(server, each, output).await,
         Command::Rollback { job, wait } => courses::rollback(server, job, *wait, output).await,

@@ -20,6 +20,7 @@ mod encode;
 mod error;
 mod feed;
 mod holds;
+mod import;
 mod ingest;
 mod intake;
 mod jobs;

@@ -49,7 +49,7 @@ impl Engine {
     ) -> Result<RestorePlan, Error> {
         let course =
             CourseName { site: archive.site.clone(), course: course.unwrap_or_else(CourseId::generate) };
-        let restoration = self.restoration(archive, &course, order, None).await?;
+        let restoration = Box::pin(self.restoration(archive, &course, order, None)).await?;
         let derivation = self.derivation_of(&restoration).await?;
         let adjust = derivation.adjust.clone();
         let facts = self.facts(&restoration).await?;

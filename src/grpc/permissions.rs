@@ -41,6 +41,7 @@ pub fn permission(path: &str) -> Option<Permission> {
         "BackupService/DownloadArchive"
         | "BackupService/ReadArchiveMember"
         | "BackupService/CompareArchives" => any("moodle/backup:downloadfile"),
+        "RestoreService/ImportCourse" => any("moodle/restore:restoretargetimport"),
         "RestoreService/CopyCourse" => any("moodle/course:create"),
         "RestoreService/PlanRestore" | "RestoreService/CreateRestore" | "RestoreService/RollbackRestore" => {
             any("moodle/restore:restorecourse")
