@@ -63,7 +63,7 @@ pub fn resolve(
             items
         }
         Err(message) => {
-            found.add(Contradiction { field: "scope".to_owned(), message });
+            found.add(Contradiction { field: "item".to_owned(), message });
             Vec::new()
         }
     };
@@ -78,7 +78,7 @@ fn check_top(scope: Scope, items: &[EffectiveItem], found: &mut Contradictions) 
     if let Some(top) = top {
         let (name, state) = (top.included_name(), top.included.sentence());
         let message = format!("nothing would be in the backup: {name} is {state}");
-        found.add(Contradiction { field: "scope".to_owned(), message });
+        found.add(Contradiction { field: "item".to_owned(), message });
     }
 }
 

@@ -73,6 +73,8 @@ pub enum Command {
     Backup(Backup),
     /// Make a new course of a course.
     Copy(Copy),
+    /// Merge what is chosen of a course into another one.
+    Import(Import),
     /// Make an archive of another one, with other settings: without users, anonymised, or of a part.
     Convert(Convert),
     /// Check every byte of archives. Exit code 1 when something is damaged.
@@ -263,7 +265,7 @@ pub struct Compare {
     /// List at most this many differences; all are counted.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: u32,
-    /// Let pass log rows that only the newer archive has.
+    /// Let pass log rows that one archive has beyond the last one of the other.
     #[arg(long, conflicts_with = "exact")]
     pub ignore_new_log_rows: bool,
     /// Compare whatever ids they have: an archive equals the course that was restored of it.
@@ -362,6 +364,22 @@ pub struct Copy {
     #[arg(long)]
     pub wait: bool,
     /// Settings and selection. Default: without users.
+    #[command(flatten)]
+    pub choices: Choices,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, clap::Args)]
+pub struct Import {
+    /// The course into which.
+    pub course: String,
+    /// The course from which.
+    #[arg(value_name = "SOURCE")]
+    pub source_course: String,
+    /// Wait until it is done.
+    #[arg(long)]
+    pub wait: bool,
+    /// Settings and selection, of the source. Default: everything that an import can hold, which is never a user.
     #[command(flatten)]
     pub choices: Choices,
 }
@@ -540,6 +558,7 @@ pub enum JobKind {
     Rollback,
     Convert,
     Copy,
+    Import,
     Verify,
     Collect,
 }
@@ -553,6 +572,7 @@ impl From<JobKind> for proto::job::Kind {
             JobKind::Rollback => Self::Rollback,
             JobKind::Convert => Self::Convert,
             JobKind::Copy => Self::Copy,
+            JobKind::Import => Self::Import,
             JobKind::Verify => Self::Verify,
             JobKind::Collect => Self::Collect,
         }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::args::{Area, Backup, Convert, Copy};
+use super::args::{Area, Backup, Convert, Copy, Import};
 use super::client::{Server, request_id};
 use super::failure::Usage;
 use super::output::Output;
@@ -64,6 +64,19 @@ pub async fn copy(server: &Server, arguments: &Copy, output: Output) -> anyhow::
         request_id: request_id(),
     };
     let job = server.restores().copy_course(request).await?.into_inner().job;
+    jobs::started(server, job, arguments.wait, output).await
+}
+
+/// `import`.
+pub async fn import(server: &Server, arguments: &Import, output: Output) -> anyhow::Result<()> {
+    let request = proto::ImportCourseRequest {
+        course: names::course(&server.site, &arguments.course)?.to_string(),
+        source_course: names::course(&server.site, &arguments.source_course)?.to_string(),
+        options: Some(arguments.choices.options()?),
+        validate_only: false,
+        request_id: request_id(),
+    };
+    let job = server.restores().import_course(request).await?.into_inner().job;
     jobs::started(server, job, arguments.wait, output).await
 }
 

@@ -124,6 +124,7 @@ async fn with_server(server: &Server, command: &Command, output: Output) -> anyh
         Command::Upload(upload) => archives::send(server, upload, output).await,
         Command::Backup(backup) => courses::backup(server, backup, output).await,
         Command::Copy(copy) => courses::copy(server, copy, output).await,
+        Command::Import(import) => courses::import(server, import, output).await,
         Command::Convert(convert) => courses::convert(server, convert, output).await,
         Command::Restore(each) => restore::run(server, each, output).await,
         Command::Gc(gc) => store::gc(server, gc, output).await,

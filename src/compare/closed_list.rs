@@ -27,7 +27,8 @@ pub enum What {
     RunId,
     /// A text that is empty in neither.
     Text,
-    /// A row that only the newer archive has, with an id above all ids of the older one's list. Only when asked for.
+    /// A row that only one archive has, with an id above all ids of the other's list. Only when asked for. When an archive was made
+    /// says nothing here: one that is derived has the log of its source.
     NewRow,
 }
 
@@ -82,6 +83,38 @@ pub const CLOSED_LIST: &[Entry] = &[
         what: What::AnonymousNumber,
         reason: "the numbers of anonymous users follow the order of rows in users.xml",
         origin: "a counter runs while the rows are written",
+    },
+    Entry {
+        id: "ROLES_ORDER",
+        documents: Documents::Root("roles.xml"),
+        at: &["/roles_definition"],
+        what: What::Order,
+        reason: "the order of rows in roles.xml carries no meaning",
+        origin: "the final step joins a temporary table of ids without an ORDER BY",
+    },
+    Entry {
+        id: "SCALES_ORDER",
+        documents: Documents::Root("scales.xml"),
+        at: &["/scales_definition"],
+        what: What::Order,
+        reason: "the order of rows in scales.xml carries no meaning",
+        origin: "the final step joins a temporary table of ids without an ORDER BY",
+    },
+    Entry {
+        id: "OUTCOMES_ORDER",
+        documents: Documents::Root("outcomes.xml"),
+        at: &["/outcomes_definition"],
+        what: What::Order,
+        reason: "the order of rows in outcomes.xml carries no meaning",
+        origin: "the final step joins a temporary table of ids without an ORDER BY",
+    },
+    Entry {
+        id: "GRADES_ORDER",
+        documents: Documents::Named("grades.xml"),
+        at: &["/activity_gradebook/grade_items", "/activity_gradebook/grade_items/grade_item/grade_grades"],
+        what: What::Order,
+        reason: "the order of grade items and grades of an activity carries no meaning",
+        origin: "items are joined with a temporary table, grades are read, without an ORDER BY; grading again moves the rows",
     },
     Entry {
         id: "REFERENCES_ORDER",
@@ -143,7 +176,7 @@ pub const CLOSED_LIST: &[Entry] = &[
         documents: Documents::Named("logs.xml"),
         at: &["/logs/log"],
         what: What::NewRow,
-        reason: "rows that were logged after the older archive was made",
+        reason: "rows that were logged after the other archive's state was read",
         origin: "the legacy log table",
     },
     Entry {
@@ -151,7 +184,7 @@ pub const CLOSED_LIST: &[Entry] = &[
         documents: Documents::Named("logstores.xml"),
         at: &["/logstores/logstore/*/logstore_standard_log", "/logstores/logstore/*/logstore_database_log"],
         what: What::NewRow,
-        reason: "rows that were logged after the older archive was made, the event of that backup first",
+        reason: "rows that were logged after the other archive's state was read, the event of that backup first",
         origin: "the log stores' tables",
     },
 ];

@@ -33,8 +33,6 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::io::BufReader;
-
 pub use closed_list::{CLOSED_LIST, Documents, Entry, What};
 pub use error::{CompareError, Side};
 pub use report::{Difference, Kind, Note, Report};
@@ -43,10 +41,9 @@ use crate::course::MemberPath;
 pub use crate::course::{Member, Members};
 use crate::format::Format;
 use crate::limits::Limits;
-use crate::moodle;
 use crate::renumber::Canonical;
 use report::Collector;
-use rules::{Newer, Rules};
+use rules::Rules;
 use spool::{Document, Refusal};
 
 /// What counts as the same.
@@ -65,7 +62,7 @@ pub struct Options {
     pub level: Level,
     /// At most this many differences are listed; all are counted.
     pub limit: usize,
-    /// Lets pass log rows that only the newer archive has. With [`Level::Meaning`] only.
+    /// Lets pass log rows that one archive has beyond the last one of the other. With [`Level::Meaning`] only.
     pub ignore_new_log_rows: bool,
     /// At most this many children of one element may be out of place at once, for each holds some 120 bytes. A list with more
     /// of them is one difference.
@@ -103,12 +100,8 @@ pub fn compare(a: &dyn Members, b: &dyn Members, options: &Options) -> Result<Re
         members.members().map_err(|error| CompareError::List { side, error })
     };
     let (left, right) = (list(Side::A, a)?, list(Side::B, b)?);
-    let mut comparison = Comparison {
-        sources: (a, b),
-        options,
-        newer: newer(a, b, &left, &right, options)?,
-        collector: Collector::new(options.level, options.limit),
-    };
+    let mut comparison =
+        Comparison { sources: (a, b), options, collector: Collector::new(options.level, options.limit) };
     let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
     loop {
         let order = match (left.peek(), right.peek()) {
@@ -150,7 +143,6 @@ pub fn compare_without_ids(
 struct Comparison<'c> {
     sources: (&'c dyn Members, &'c dyn Members),
     options: &'c Options,
-    newer: Option<Newer>,
     collector: Collector,
 }
 
@@ -211,7 +203,7 @@ impl Comparison<'_> {
         notes.into_iter().for_each(|note| self.collector.note(note));
         let before = self.collector.seen();
         if !refused {
-            let rules = Rules::of(&member.path, self.options, self.newer);
+            let rules = Rules::of(&member.path, self.options);
             walk::documents(&one, &other, &rules, &mut self.collector)?;
         }
         if before == self.collector.seen() {
@@ -221,31 +213,4 @@ impl Comparison<'_> {
         }
         Ok(false)
     }
-}
-
-/// Which of the two archives was made later, by what they say themselves. Asked only where it matters.
-fn newer(
-    a: &dyn Members,
-    b: &dyn Members,
-    left: &[Member],
-    right: &[Member],
-    options: &Options,
-) -> Result<Option<Newer>, CompareError> {
-    if !options.ignore_new_log_rows || options.level == Level::Exact {
-        return Ok(None);
-    }
-    let made = |side: Side, source: &dyn Members, list: &[Member]| {
-        let Some(member) = list.iter().find(|member| member.path.as_str() == MemberPath::MANIFEST) else {
-            return Ok(None);
-        };
-        let input =
-            source.open(&member.path).map_err(|error| CompareError::read(side, &member.path, error))?;
-        // A manifest that cannot be understood tells no date; its own comparison says what is wrong with it.
-        Ok(moodle::parse(BufReader::new(input), &options.limits).ok().and_then(|told| told.backup_time))
-    };
-    Ok(match (made(Side::A, a, left)?, made(Side::B, b, right)?) {
-        (Some(one), Some(other)) if one > other => Some(Newer::A),
-        (Some(one), Some(other)) if one < other => Some(Newer::B),
-        _ => None,
-    })
 }

@@ -5,13 +5,6 @@ use super::path::Path;
 use super::{Level, Options};
 use crate::course::MemberPath;
 
-/// Which archive was made later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Newer {
-    A,
-    B,
-}
-
 /// What was found to differ.
 pub(super) enum Found<'f> {
     /// The value of an element or attribute; `encrypted` if both documents say so.
@@ -19,18 +12,17 @@ pub(super) enum Found<'f> {
     /// The order of children.
     Order,
     /// A row that only one has: its id, and the highest one in the other's list.
-    Row { only_in: Newer, id: Option<u64>, highest_there: u64 },
+    Row { id: Option<u64>, highest_there: u64 },
 }
 
 /// The entries of the closed list that speak of one document, and its bounds.
 pub(super) struct Rules {
     entries: Vec<&'static Entry>,
-    newer: Option<Newer>,
     rows: usize,
 }
 
 impl Rules {
-    pub fn of(member: &MemberPath, options: &Options, newer: Option<Newer>) -> Self {
+    pub fn of(member: &MemberPath, options: &Options) -> Self {
         let path = member.as_str();
         let name = path.rsplit('/').next().unwrap_or(path);
         let speaks = |entry: &&Entry| {
@@ -41,7 +33,7 @@ impl Rules {
                     Documents::Named(wanted) => wanted == name,
                 }
         };
-        Self { entries: CLOSED_LIST.iter().filter(speaks).collect(), newer, rows: options.rows }
+        Self { entries: CLOSED_LIST.iter().filter(speaks).collect(), rows: options.rows }
     }
 
     /// Children of one element that may be without their counterparts at once.
@@ -67,9 +59,7 @@ impl Rules {
             (What::Seconds, Found::Value { a, b, .. }) => is_time(a) && is_time(b),
             (What::RunId, Found::Value { a, b, .. }) => is_run_id(a) && is_run_id(b),
             (What::Text, Found::Value { a, b, .. }) => !a.is_empty() && !b.is_empty(),
-            (What::NewRow, Found::Row { only_in, id, highest_there }) => {
-                self.newer == Some(*only_in) && id.is_some_and(|id| id > *highest_there)
-            }
+            (What::NewRow, Found::Row { id, highest_there }) => id.is_some_and(|id| id > *highest_there),
             _ => false,
         }
     }

@@ -6,10 +6,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::align::align;
-use super::error::CompareError;
+use super::error::{CompareError, Side};
 use super::path::{Path, Step};
 use super::report::{Collector, Kind};
-use super::rules::{Found, Newer, Rules};
+use super::rules::{Found, Rules};
 use super::scan::{Mark, Mark16, Row, Scan, Tag};
 use super::spool::Document;
 use super::text::{excerpt, excerpts};
@@ -213,10 +213,10 @@ impl Walk<'_> {
         }
         // Nobody comes any more for whom they could wait.
         if lists.b.ended {
-            lists.a.take_all().iter().try_for_each(|mark| self.alone(lists, Newer::A, mark))?;
+            lists.a.take_all().iter().try_for_each(|mark| self.alone(lists, Side::A, mark))?;
         }
         if lists.a.ended {
-            lists.b.take_all().iter().try_for_each(|mark| self.alone(lists, Newer::B, mark))?;
+            lists.b.take_all().iter().try_for_each(|mark| self.alone(lists, Side::B, mark))?;
         }
         Ok(())
     }
@@ -308,10 +308,10 @@ impl Walk<'_> {
         for (index, partner) in alignment.partners() {
             match partner {
                 Some(partner) => self.pair(lists, (left[index], right[partner]), None)?,
-                None => self.alone(lists, Newer::A, &left[index])?,
+                None => self.alone(lists, Side::A, &left[index])?,
             }
         }
-        alignment.only_b.iter().try_for_each(|index| self.alone(lists, Newer::B, &right[*index]))
+        alignment.only_b.iter().try_for_each(|index| self.alone(lists, Side::B, &right[*index]))
     }
 
     /// The children stand in another order; the first one that does is shown with its places.
@@ -328,21 +328,21 @@ impl Walk<'_> {
     }
 
     /// A child that only one document has.
-    fn alone(&mut self, lists: &Lists, only_in: Newer, mark: &Mark) -> Result<(), CompareError> {
+    fn alone(&mut self, lists: &Lists, only_in: Side, mark: &Mark) -> Result<(), CompareError> {
         let (document, scan, highest_there, positions) = match only_in {
-            Newer::A => (self.a, &lists.a.scan, lists.b.highest, (mark.position, 0)),
-            Newer::B => (self.b, &lists.b.scan, lists.a.highest, (0, mark.position)),
+            Side::A => (self.a, &lists.a.scan, lists.b.highest, (mark.position, 0)),
+            Side::B => (self.b, &lists.b.scan, lists.a.highest, (0, mark.position)),
         };
         let row = Scan::row(document, mark.start, scan.parent())?;
         let (id, shown) = (row.id, row.shown.clone());
         self.path.0.push(lists.step(row, mark, positions));
-        match self.rules.excuse(&self.path, &Found::Row { only_in, id, highest_there }) {
+        match self.rules.excuse(&self.path, &Found::Row { id, highest_there }) {
             Some(entry) => self.collector.excuse(entry),
             None => {
                 let shown = Some(excerpt(&shown));
                 match only_in {
-                    Newer::A => self.collector.within(&self.path, Kind::ElementOnlyInA, || (shown, None)),
-                    Newer::B => self.collector.within(&self.path, Kind::ElementOnlyInB, || (None, shown)),
+                    Side::A => self.collector.within(&self.path, Kind::ElementOnlyInA, || (shown, None)),
+                    Side::B => self.collector.within(&self.path, Kind::ElementOnlyInB, || (None, shown)),
                 }
             }
         }

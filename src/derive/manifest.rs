@@ -5,15 +5,42 @@ use std::io::BufReader;
 
 use quick_xml::events::Event;
 
-use super::{DeriveError, Deriving};
-use crate::backup::{Effective, ItemKind, Scope};
+use super::{DeriveError, Deriving, Label};
+use crate::backup::{self, Effective, ItemKind, Scope};
+use crate::clock::Timestamp;
 use crate::course::MemberPath;
 use crate::format::moved;
 use crate::format::xml::{Pieces, escaped, spelled};
-use crate::moodle::{Setting, SettingLevel};
+use crate::moodle::{Manifest, Setting, SettingLevel};
 
 const INFORMATION: &str = "/moodle_backup/information";
 const CONTENTS: &str = "/moodle_backup/information/contents";
+
+/// What the archive will say of itself, as far as settings and selection decide it.
+pub fn described(base: &Manifest, effective: &Effective, label: &Label) -> Manifest {
+    let included = |name: &str| effective.item(name).filter(|item| item.included.value);
+    let mut manifest = Manifest {
+        archive_type: effective.scope.archive_type(),
+        mode: effective.mode.number(),
+        backup_id: label.backup_id.clone(),
+        file_name: label.file_name.clone(),
+        backup_time: Some(Timestamp::from_secs(label.time)),
+        includes_files: base.includes_files && effective.is_on(backup::Setting::Files),
+        settings: effective.entries(&label.file_name),
+        ..base.clone()
+    };
+    manifest.sections.retain_mut(|section| {
+        let item = included(&format!("section_{}", section.section_id));
+        section.includes_user_data = item.is_some_and(|item| item.user_data.value);
+        item.is_some()
+    });
+    manifest.activities.retain_mut(|activity| {
+        let item = included(&format!("{}_{}", activity.module_name, activity.module_id));
+        activity.includes_user_data = item.is_some_and(|item| item.user_data.value);
+        item.is_some()
+    });
+    manifest
+}
 
 impl Deriving<'_> {
     /// Writes the manifest; the last member of all.

@@ -23,6 +23,7 @@ mod task;
 mod tests;
 
 pub use error::DeriveError;
+pub use manifest::described;
 pub use report::Derived;
 pub use sink::{Document, Sink};
 

@@ -211,6 +211,10 @@ impl<'d> Deriving<'d> {
             self.listed.scales.extend(whole.quiet.of(self.kinds.scale).into_iter().flatten());
         }
         let refs = if anew { self.refs(task, &base, &whole, &module, &late) } else { base.clone() };
+        // The scale of an outcome is needed, but in no list.
+        for outcome in refs.sorted(self.kinds.outcome) {
+            self.listed.scales.extend(self.links.scales.get(&outcome));
+        }
         match inforef {
             Some(member) if !narrowed && inforef::same(self.format, &refs, &base) => self.keep(member)?,
             _ => {
@@ -230,9 +234,6 @@ impl<'d> Deriving<'d> {
         let mut refs = Refs::default();
         for kind in [kinds.user, kinds.grouping, kinds.group, kinds.role, kinds.scale, kinds.outcome] {
             refs.extend_kind(kind, whole.refs.of(kind).into_iter().flatten().copied());
-        }
-        for outcome in refs.sorted(kinds.outcome) {
-            refs.extend_kind(kinds.scale, self.links.scales.get(&outcome).copied());
         }
         refs.extend_kind(kinds.grade_item, whole.kept.of(kinds.grade_item).into_iter().flatten().copied());
         if task.on.has(Switch::Groups) {

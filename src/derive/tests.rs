@@ -343,3 +343,88 @@ fn leaving_one_activity_out_loses_nothing_else() -> anyhow::Result<()> {
     assert!(derived.missing_contents.is_empty() && derived.unknown_members.is_empty());
     Ok(())
 }
+
+/// Changes the first place of a text in a document.
+fn edit(archive: &mut InMemory, path: &str, from: &str, to: &str) -> anyhow::Result<()> {
+    let document = archive.members.get_mut(&crate::course::in_memory::path_of(path));
+    let document = document.ok_or_else(|| anyhow::anyhow!("no {path}"))?;
+    let text = String::from_utf8(document.clone())?;
+    anyhow::ensure!(text.contains(from), "{path} has no {from}");
+    *document = text.replacen(from, to, 1).into_bytes();
+    Ok(())
+}
+
+fn text(archive: &InMemory, path: &str) -> anyhow::Result<String> {
+    let document = archive.members.get(&crate::course::in_memory::path_of(path));
+    Ok(String::from_utf8(document.ok_or_else(|| anyhow::anyhow!("no {path}"))?.clone())?)
+}
+
+/// Moodle hangs it into the method without a name of the plugin around it.
+#[test]
+fn a_tool_that_publishes_the_course_stays_without_users_and_who_came_by_it_goes() -> anyhow::Result<()> {
+    let mut source = fixture("rich101-logs-histories-tgz.mbz")?;
+    let user = "<user id=\"8\"><userid>4</userid><sourceid>marked</sourceid></user>";
+    let tool = format!(
+        "<tool id=\"7\"><contextid>11</contextid><lang>fr</lang><users>\n{user}\n</users></tool></enrol>"
+    );
+    edit(&mut source, "course/enrolments.xml", "</enrol>", &tool)?;
+    for (settings, expected) in [("users=0", false), ("", true)] {
+        for compatibility in [Compatibility::Moodle, Compatibility::Strict] {
+            let asked = ask(settings, Scope::Course, Mode::General)?;
+            let (ours, derived) = made(&source, &asked, compatibility, false)?;
+            let enrolments = text(&ours, "course/enrolments.xml")?;
+            assert!(enrolments.contains("<lang>fr</lang>"), "{settings} {compatibility:?}");
+            assert_eq!(enrolments.contains("marked"), expected, "{settings} {compatibility:?}");
+            assert!(derived.seen.unknown.is_empty(), "{:?}", derived.seen.unknown);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_scale_of_an_outcome_comes_along_in_no_list_and_that_of_a_single_grade_does_not() -> anyhow::Result<()>
+{
+    let mut source = fixture("rich101-logs-histories-tgz.mbz")?;
+    let grades = "activities/assign_19/grades.xml";
+    edit(&mut source, grades, "<outcomeid>$@NULL@$</outcomeid>", "<outcomeid>77</outcomeid>")?;
+    edit(&mut source, grades, "<rawscaleid>$@NULL@$</rawscaleid>", "<rawscaleid>99</rawscaleid>")?;
+    let scales = [88, 99].map(|id| format!("<scale id=\"{id}\"><name>s</name></scale>\n")).concat();
+    edit(&mut source, "scales.xml", "</scales_definition>", &format!("{scales}</scales_definition>"))?;
+    let outcome = "<outcome id=\"77\"><scaleid>88</scaleid></outcome>\n</outcomes_definition>";
+    edit(&mut source, "outcomes.xml", "</outcomes_definition>", outcome)?;
+    let asked = ask("", Scope::Activity(19), Mode::General)?;
+    let (ours, _) = made(&source, &asked, Compatibility::Moodle, true)?;
+    let list = text(&ours, "activities/assign_19/inforef.xml")?;
+    assert!(list.contains("<outcomeref>") && !list.contains("<scaleref>"), "{list}");
+    let scales = text(&ours, "scales.xml")?;
+    assert!(scales.contains("<scale id=\"88\">") && !scales.contains("<scale id=\"99\">"), "{scales}");
+    assert!(text(&ours, "outcomes.xml")?.contains("<outcome id=\"77\">"));
+    Ok(())
+}
+
+/// What a restore is told beforehand of an archive that is not written yet is what the archive says then.
+#[test]
+fn a_described_archive_is_described_as_it_will_be() -> anyhow::Result<()> {
+    let source = fixture("rich101-logs-histories-tgz.mbz")?;
+    let base = manifest(&source)?;
+    for (settings, scope, mode) in [
+        ("", Scope::Course, Mode::Import),
+        ("users=0 files=0", Scope::Course, Mode::General),
+        ("activities=0", Scope::Course, Mode::General),
+        ("questionbank=0", Scope::Section(3), Mode::General),
+        ("", Scope::Activity(22), Mode::Import),
+    ] {
+        let asked = ask(settings, scope, mode)?;
+        let (ours, _) = made(&source, &asked, Compatibility::Strict, false)?;
+        let effective = resolve(&asked, &[], &base, QUESTION_MODULES);
+        let effective = effective.map_err(|found| anyhow::anyhow!("{found:?}"))?;
+        let label = Label { file_name: "backup.mbz".into(), time: 1_800_000_000, backup_id: "0".repeat(32) };
+        let told = manifest(&ours)?;
+        let expected = described(&base, &effective, &label);
+        assert_eq!(
+            Manifest { includes_file_references: expected.includes_file_references, ..told },
+            expected
+        );
+    }
+    Ok(())
+}

@@ -81,6 +81,17 @@ impl Engine {
             let message = "there is no moodle_backup.xml in it: it is no archive of Moodle's own format";
             Error::new(Reason::ArchiveTypeUnsupported, message)
         })?;
+        self.derivation_by(site, place, (tree, base), order).await
+    }
+
+    /// The same of a tree whose manifest is known.
+    pub(super) async fn derivation_by(
+        &self,
+        site: &SiteId,
+        place: Place,
+        (tree, base): (TreeRef, Manifest),
+        order: Order,
+    ) -> Result<Derivation, Error> {
         let resolved = resolve(&order.asked, &[], &base, QUESTION_MODULES);
         let mut effective = resolved.map_err(|found| Error::from(found).within("options"))?;
         if effective.is_on(Setting::Imscc11) {

@@ -23,6 +23,7 @@ mod error;
 mod feed;
 mod forms;
 mod holds;
+mod import;
 mod ingest;
 mod intake;
 mod jobs;

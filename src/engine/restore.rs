@@ -96,8 +96,8 @@ impl Engine {
         ) else {
             return Err(not_undoable(restore, "the job is no restore that succeeded"));
         };
-        if !matches!(row.payload.kind(), JobKind::Restore | JobKind::Copy) || row.state != JobState::Succeeded
-        {
+        let is_restore = matches!(row.payload.kind(), JobKind::Restore | JobKind::Copy | JobKind::Import);
+        if !is_restore || row.state != JobState::Succeeded {
             return Err(not_undoable(restore, "the job is no restore that succeeded"));
         }
         let name = CourseName { site: restore.site.clone(), course };

@@ -52,7 +52,7 @@ impl Engine {
     ) -> Result<RestorePlan, Error> {
         let course =
             CourseName { site: archive.site.clone(), course: course.unwrap_or_else(CourseId::generate) };
-        let restoration = self.restoration(archive, &course, order, None).await?;
+        let restoration = Box::pin(self.restoration(archive, &course, order, None)).await?;
         let Planned { restoration, adjust, decisions, findings: found, counts, mut conflicts, bytes } =
             self.planned(restoration).await?;
         let token = self.plan_token(&restoration, &adjust, decisions).await?;

@@ -45,10 +45,20 @@ pub(super) struct TargetCourse {
     pub base: Manifest,
 }
 
+/// What is restored: an archive; or what a backup of a course holds, which nobody keeps.
+pub(super) struct Source {
+    pub archive: ArchiveRow,
+    pub base: Manifest,
+    /// The backup that comes first.
+    pub drawing: Option<Box<Derivation>>,
+}
+
 /// An archive, where it goes, and with what.
 pub(super) struct Restoration {
     pub archive: ArchiveRow,
     pub base: Manifest,
+    /// The backup that comes first; none for an archive that is there.
+    pub drawing: Option<Box<Derivation>>,
     pub course: CourseName,
     pub target: Option<TargetCourse>,
     pub order: Order,
@@ -105,6 +115,18 @@ impl Engine {
             let error = Error::new(Reason::ArchiveTypeUnsupported, message);
             return Err(error.with("type", &row.archive_type).on(archive));
         }
+        let source = Source { archive: row, base, drawing: None };
+        Box::pin(self.restoration_of(source, course, order, revision)).await
+    }
+
+    /// The same of what is known already.
+    pub(super) async fn restoration_of(
+        &self,
+        Source { archive, base, drawing }: Source,
+        course: &CourseName,
+        order: Order,
+        revision: Option<i64>,
+    ) -> Result<Restoration, Error> {
         let target = match order.asked.target.is_new() {
             true => {
                 self.is_free(course).await?;
@@ -129,7 +151,8 @@ impl Engine {
             format.document(&document).is_some()
         };
         findings.extend(precheck::check_contents(&base, &order.asked, &effective, is_known));
-        Ok(Restoration { archive: row, base, course: course.clone(), target, order, effective, findings })
+        let course = course.clone();
+        Ok(Restoration { archive, base, drawing, course, target, order, effective, findings })
     }
 
     async fn target_course(&self, name: &CourseName, revision: Option<i64>) -> Result<TargetCourse, Error> {
@@ -156,6 +179,16 @@ impl Engine {
         let course = CourseName { site: row.site.clone(), course: course_id.clone() };
         let archive = ArchiveName { site: row.site.clone(), archive: archive.clone() };
         let restoration = self.restoration(&archive, &course, (**order).clone(), *revision).await?;
+        Box::pin(self.run_restoration(restoration, row, context)).await
+    }
+
+    /// Carries a restore out that was resolved.
+    pub(super) async fn run_restoration(
+        &self,
+        restoration: Restoration,
+        row: &JobRow,
+        context: &JobContext,
+    ) -> Result<(), Error> {
         refuse_blocked(&restoration.findings)?;
         let restored = self.restore_into(restoration, decisions.clone(), row, context).await?;
         self.put_restored(row, context, restored).await
@@ -197,6 +230,8 @@ impl Engine {
                 true => &stored,
                 false => &elsewhere,
             };
+            let drawn = engine.drawn(restoration.drawing.as_deref(), source)?;
+            let source = drawn.as_ref().map_or(source, |drawn| drawn as &dyn Located);
             let emptied = engine.emptied_target(&restoration, emptying.as_ref(), target.as_ref())?;
             let there = emptied.as_ref().map(|spool| spool as &dyn Located);
             let there = there.or_else(|| target.as_ref().map(|stored| stored as &dyn Located));
@@ -234,7 +269,8 @@ impl Engine {
         let archive = &restoration.archive;
         let place = Place::of(&archive.site, &archive.storage);
         let order = restoration.effective.contents(&restoration.base, &restoration.order.accepted);
-        let mut derivation = self.derivation(&archive.site, place, archive.tree, order).await?;
+        let base = restoration.base.clone();
+        let mut derivation = self.derivation_by(&archive.site, place, (archive.tree, base), order).await?;
         derivation.adjust = self.adjusted(restoration).await?;
         Ok(derivation)
     }
@@ -401,7 +437,7 @@ impl Engine {
             progress.bytes_done = progress.bytes_total;
         });
         let result = JobResult {
-            archive: Some(revision.archive.clone()),
+            archive: matches!(row.payload, JobPayload::Restore { .. }).then(|| revision.archive.clone()),
             course: Some(revision.course.clone()),
             revision: Some(revision.revision),
             findings: written.findings,

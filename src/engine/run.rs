@@ -73,10 +73,11 @@ impl Engine {
                 self.run_backup(row, context, &course, (*area, order, *revision)).await
             }
             JobPayload::Copy { .. } => self.run_copy(row, context).await,
+            JobPayload::Import { .. } => Box::pin(self.run_import(row, context)).await,
             JobPayload::Convert { archive, area, order } => {
                 self.run_conversion(row, context, archive, (*area, order)).await
             }
-            JobPayload::Restore { .. } => self.run_restore(row, context).await,
+            JobPayload::Restore { .. } => Box::pin(self.run_restore(row, context)).await,
             JobPayload::Rollback { restore_job } => self.run_rollback(row, context, restore_job).await,
             JobPayload::Verify { archive, at_most } => {
                 self.run_verify(row, context, archive.as_ref(), *at_most).await

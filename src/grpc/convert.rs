@@ -104,6 +104,7 @@ pub fn job_kind(field: &str, value: i32) -> Result<Option<JobKind>, Error> {
         Ok(Kind::Rollback) => Ok(Some(JobKind::Rollback)),
         Ok(Kind::Convert) => Ok(Some(JobKind::Convert)),
         Ok(Kind::Copy) => Ok(Some(JobKind::Copy)),
+        Ok(Kind::Import) => Ok(Some(JobKind::Import)),
         Ok(Kind::Verify) => Ok(Some(JobKind::Verify)),
         Ok(Kind::Collect) => Ok(Some(JobKind::Collect)),
         Err(_) => Err(Error::field(field, format!("{value} is no kind"))),
@@ -488,6 +489,7 @@ fn wire_kind(kind: JobKind) -> proto::job::Kind {
         JobKind::Rollback => proto::job::Kind::Rollback,
         JobKind::Convert => proto::job::Kind::Convert,
         JobKind::Copy => proto::job::Kind::Copy,
+        JobKind::Import => proto::job::Kind::Import,
         JobKind::Verify => proto::job::Kind::Verify,
         JobKind::Collect => proto::job::Kind::Collect,
     }

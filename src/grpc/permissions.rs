@@ -42,6 +42,7 @@ pub fn permission(path: &str) -> Option<Permission> {
         "BackupService/DownloadArchive"
         | "BackupService/ReadArchiveMember"
         | "BackupService/CompareArchives" => any("moodle/backup:downloadfile"),
+        "RestoreService/ImportCourse" => any("moodle/restore:restoretargetimport"),
         "RestoreService/CopyCourse" => any("moodle/course:create"),
         "RestoreService/PlanRestore"
         | "RestoreService/ListUserConflicts"

@@ -168,6 +168,29 @@ impl RestoreService for Restore {
         }))
     }
 
+    async fn import_course(
+        &self,
+        request: Request<ImportCourseRequest>,
+    ) -> Result<Response<ImportCourseResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let course: CourseName = name("course", &message.course)?;
+        let source: CourseName = name("source_course", &message.source_course)?;
+        auth::reach(&principal, &course.site)?;
+        auth::reach(&principal, &source.site)?;
+        let call = call(principal, "ImportCourse", &message.request_id, &message)?;
+        let mut options = message.options.unwrap_or_default();
+        if options.mode() == BackupMode::Unspecified {
+            options.set_mode(BackupMode::Import);
+        }
+        let order = settings::order(Some(options), None)?;
+        let import = || self.0.import_course(&call, &course, &source, order.clone(), message.validate_only);
+        let row = self.0.once(&call, import).await?;
+        Ok(Response::new(ImportCourseResponse {
+            job: Some(row.as_ref().map(convert::job).unwrap_or_default()),
+        }))
+    }
+
     async fn rollback_restore(
         &self,
         request: Request<RollbackRestoreRequest>,

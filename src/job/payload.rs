@@ -38,6 +38,8 @@ labels! {
         Convert = "CONVERT",
         /// Makes a new course of a course.
         Copy = "COPY",
+        /// Merges what is chosen of a course into another one.
+        Import = "IMPORT",
         /// Checks every byte of archives.
         Verify = "VERIFY",
         /// Clears a site's storage of what nobody needs.
@@ -85,6 +87,15 @@ pub enum JobPayload {
         short_name: String,
         /// Start of the new course, in seconds since 1970; that of the original if none.
         start: Option<i64>,
+    },
+    /// Merge what is chosen of a course's live state into another course.
+    Import {
+        /// The course from which.
+        source: CourseId,
+        /// The course into which.
+        course_id: CourseId,
+        /// With which settings and of what.
+        order: Box<Order>,
     },
     /// Make an archive with other settings of an archive.
     Convert {
@@ -185,6 +196,7 @@ impl JobPayload {
             Self::Ingest { .. } => JobKind::Ingest,
             Self::Backup { .. } => JobKind::Backup,
             Self::Copy { .. } => JobKind::Copy,
+            Self::Import { .. } => JobKind::Import,
             Self::Convert { .. } => JobKind::Convert,
             Self::Restore { .. } => JobKind::Restore,
             Self::Rollback { .. } => JobKind::Rollback,

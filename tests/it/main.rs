@@ -22,6 +22,7 @@ mod directory;
 mod errors;
 mod faults;
 mod idempotency;
+mod imports;
 mod jobs;
 mod listing;
 mod main_job;

@@ -414,10 +414,10 @@ fn a_part_must_exist_and_be_included() -> anyhow::Result<()> {
             "nothing would be in the backup: quiz_22_included is off because of questionbank",
         ),
     ] {
-        assert_eq!(scope(part, text)?, [("scope".to_owned(), message.to_owned())]);
+        assert_eq!(scope(part, text)?, [("item".to_owned(), message.to_owned())]);
     }
     let part = manifest("rich101-section3")?;
-    assert_eq!(refused(&Asked::default(), &[], &part)[0].0, "scope");
+    assert_eq!(refused(&Asked::default(), &[], &part)[0].0, "item");
     // Items outside of the part are unknown to it.
     let asked = Asked { scope: Scope::Section(3), ..select(None, &[], &["wiki_16"]) };
     assert_eq!(refused(&asked, &[], &base)[0].0, "selection.exclude[0]");

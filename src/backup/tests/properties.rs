@@ -116,7 +116,7 @@ fn repaired(mut asked: Asked, locks: &[Lock], base: &Manifest) -> (Asked, Result
             match one.field.strip_prefix("settings.") {
                 Some("preset") => asked.preset = None,
                 Some(name) => asked.settings.set(name.parse().expect("a setting"), None),
-                None if one.field == "scope" => asked.scope = Scope::whole(base).unwrap_or_default(),
+                None if one.field == "item" => asked.scope = Scope::whole(base).unwrap_or_default(),
                 None => asked.selection = Selection::default(),
             }
         }
@@ -168,7 +168,7 @@ fn assert_named(asked: &Asked, contradiction: &Contradiction) {
         return;
     }
     let Some(rest) = field.strip_prefix("selection.") else {
-        assert_eq!(field, "scope");
+        assert_eq!(field, "item");
         return;
     };
     let selection = &asked.selection;
@@ -204,7 +204,7 @@ proptest! {
         let effective = match result {
             Ok(effective) => effective,
             Err(found) => {
-                prop_assert!(found.iter().all(|one| one.field == "scope"), "{}", found);
+                prop_assert!(found.iter().all(|one| one.field == "item"), "{}", found);
                 return Ok(());
             }
         };
