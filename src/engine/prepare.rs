@@ -32,8 +32,8 @@ use crate::restore::roles::SiteRole;
 use crate::restore::sections::SectionDecision;
 use crate::restore::users::{ArchiveUser, Hosts, Site};
 
-/// Ids of a new course and its context.
-const OF_COURSE: u64 = 2;
+/// Ids of a new course, of its context, and of nothing.
+const OF_COURSE: u64 = 3;
 
 /// What the site has to say.
 pub(super) struct Facts {
@@ -292,6 +292,10 @@ impl Engine {
         }
         one_row_each(format, &mut plan, &survey);
         in_category(format, &mut plan, &survey, restoration.order.category.as_ref());
+        if let Some((_, survey)) = there.filter(|_| !facts.users.is_same) {
+            // Numbers of another platform are other things here. On one's own they are what they say.
+            plan.map.keep_off(survey.defined);
+        }
         let known: BTreeSet<(String, String)> =
             findings.iter().map(|finding| (finding.code.clone(), finding.path.clone())).collect();
         let new = plan.findings.drain(..);
@@ -406,6 +410,7 @@ impl Prepared<'_> {
                 next += 1;
             }
         }
+        self.plan.map.lead_to_nothing(next);
         Ok(())
     }
 

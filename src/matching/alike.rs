@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::deciding::Deciding;
 use super::rows::Row;
-use super::table::{ALIKE, Among, CLOSED, fields};
+use super::table::{ALIKE, Among, CLOSED, DOUBLED, fields};
 use crate::format::Kind;
 use crate::restore::Setting;
 use crate::restore::sections::takes_format_option;
@@ -33,7 +33,8 @@ impl Deciding<'_> {
     pub fn alike(&mut self) {
         let has_conditions = self.kind(CONDITIONS).is_some_and(|kind| !self.existing(kind).is_empty());
         for (name, among, list) in ALIKE {
-            let Some(kind) = self.kind(name) else { continue };
+            let is_doubled = self.follows_moodle() && DOUBLED.contains(name);
+            let Some(kind) = self.kind(name).filter(|_| !is_doubled) else { continue };
             let mut there: BTreeMap<Place, VecDeque<i64>> = BTreeMap::new();
             for (id, row) in self.existing(kind).into_iter().filter(|(id, _)| self.is_free(kind, *id)) {
                 let above = row.above.filter(|_| *among == Among::Siblings);

@@ -119,6 +119,11 @@ impl Deciding<'_> {
         let existing = self.existing(category);
         let is_lost =
             self.follows_moodle() && (existing.len() > 1 || self.request.effective.loses_as_moodle(false));
+        let top = existing.iter().find(|(_, row)| row.number("depth") <= 1).map(|(id, _)| *id);
+        if let Some(top) = top {
+            // Items of activities whose category does not come along are the course's own, as in Moodle.
+            self.plan.map.lead_otherwise(category, top);
+        }
         let mut incoming = self.incoming(category);
         incoming.sort_by_key(|(id, row)| (row.number("depth"), *id));
         for (id, row) in incoming {
@@ -135,8 +140,8 @@ impl Deciding<'_> {
                 Some((same, _)) => self.is_same(category, id, *same),
                 None if is_lost && !is_top => {
                     self.plan.left_out.add(category, id);
-                    if let Some((top, _)) = existing.iter().find(|(_, row)| row.number("depth") <= 1) {
-                        self.plan.map.set(category, id, *top);
+                    if let Some(top) = top {
+                        self.plan.map.set(category, id, top);
                     }
                 }
                 None => {}

@@ -38,8 +38,8 @@ pub(super) enum Among {
 ///
 /// Moodle's rules are those of `process_*` in its restore steps: members and enrolments by user, assignments by role,
 /// user and origin, overrides by role and capability, comments by user and time, events by name, time and description,
-/// manual grade items by name. Content bank, badges and completion it creates anew or not at all; ours are matched, lest
-/// a second merge doubles them.
+/// manual grade items by name, contents of the content bank by name and time. Badges it creates anew ([`DOUBLED`]), completion
+/// anew or not at all; ours are matched, lest a second merge doubles them.
 pub(super) const ALIKE: &[(&str, Among, &str)] = &[
     ("tag", Among::Course, "rawname"),
     ("user_info_field", Among::Course, "field_name"),
@@ -77,6 +77,9 @@ pub(super) const ALIKE: &[(&str, Among, &str)] = &[
     ("block", Among::Siblings, "blockname pagetypepattern subpagepattern defaultregion configdata"),
     ("block_position", Among::Siblings, "pagetype subpage region"),
 ];
+
+/// Kinds that Moodle creates anew whatever is there: each merge doubles them.
+pub(super) const DOUBLED: &[&str] = &["badge"];
 
 /// Things that stay as they are once they are matched: what the archive has below them beyond what is there is left out.
 pub(super) const CLOSED: &[&str] = &["question_version", "event", "block", "badge"];

@@ -10,6 +10,8 @@
 
 mod document;
 mod error;
+#[cfg(test)]
+pub(crate) mod in_memory_merge;
 mod level;
 mod report;
 mod rules;

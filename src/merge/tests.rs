@@ -1,55 +1,10 @@
 //! Archives of a real Moodle merged.
 
-use std::collections::BTreeMap;
-use std::io;
-
 use super::*;
 use crate::course::in_memory::{self, InMemory};
 
-struct Tree<'t> {
-    target: &'t InMemory,
-    incoming: &'t InMemory,
-    members: BTreeMap<MemberPath, Vec<u8>>,
-    last: Option<MemberPath>,
-}
-
-impl Sink for Tree<'_> {
-    fn keep_target(&mut self, member: &Member) -> io::Result<()> {
-        self.members.insert(member.path.clone(), self.target.members[&member.path].clone());
-        Ok(())
-    }
-    fn keep_incoming(&mut self, member: &Member) -> io::Result<()> {
-        self.members.insert(member.path.clone(), self.incoming.members[&member.path].clone());
-        Ok(())
-    }
-    fn begin(&mut self, path: &MemberPath) -> io::Result<()> {
-        self.members.insert(path.clone(), Vec::new());
-        self.last = Some(path.clone());
-        Ok(())
-    }
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let path = self.last.clone().expect("begun");
-        self.members.get_mut(&path).expect("begun").extend_from_slice(bytes);
-        Ok(())
-    }
-    fn end(&mut self) -> io::Result<()> {
-        self.last = None;
-        Ok(())
-    }
-}
-
 fn merged(target: &InMemory, incoming: &InMemory) -> Result<(InMemory, Report), MergeError> {
-    let (format, limits) = (Format::embedded(), Limits::default());
-    let request = Request {
-        format: &format,
-        limits: &limits,
-        compatibility: Compatibility::Strict,
-        overwrite_conf: false,
-        placement: BTreeMap::new(),
-    };
-    let mut tree = Tree { target, incoming, members: BTreeMap::new(), last: None };
-    let report = merge(&request, target, incoming, &mut tree)?;
-    Ok((InMemory { members: tree.members, ..InMemory::default() }, report))
+    in_memory_merge::merged(target, incoming, Compatibility::Strict)
 }
 
 fn survey(archive: &InMemory) -> Survey {

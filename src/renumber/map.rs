@@ -11,6 +11,10 @@ use crate::format::{Format, IdSet, Kind, Refs};
 pub struct IdMap {
     new: HashMap<Kind, HashMap<i64, i64>>,
     own: HashSet<Kind>,
+    otherwise: HashMap<Kind, i64>,
+    /// Ids that are other things where the archive goes.
+    foreign: Refs,
+    nothing: Option<i64>,
 }
 
 impl IdMap {
@@ -29,6 +33,30 @@ impl IdMap {
     /// Things of these kinds belong to the site, not to an archive: their ids stay silently where the map has none.
     pub fn keep_own(&mut self, kinds: impl IntoIterator<Item = Kind>) {
         self.own.extend(kinds);
+    }
+
+    /// References to things of this kind that have no new id lead to `id`.
+    pub fn lead_otherwise(&mut self, kind: Kind, id: i64) {
+        self.otherwise.insert(kind, id);
+    }
+
+    /// The ids of `defined` are other things where the archive goes: a reference to one of them that has no new id leads to
+    /// nothing, see [`Self::lead_to_nothing`], lest it leads to a stranger.
+    pub fn keep_off(&mut self, defined: Refs) {
+        self.foreign = defined;
+    }
+
+    /// An id that nothing has, for references that must lead to nothing.
+    pub fn lead_to_nothing(&mut self, id: i64) {
+        self.nothing = Some(id);
+    }
+
+    /// Where a reference leads: to the new id of the thing, or to what stands for things without one.
+    pub fn reference(&self, kind: Kind, old: i64) -> Option<i64> {
+        let stranger = || self.foreign.has(kind, old) && !self.is_own(kind);
+        self.get(kind, old)
+            .or_else(|| self.otherwise.get(&kind).copied())
+            .or_else(|| self.nothing.filter(|_| stranger()))
     }
 
     /// Gives one id. An entry that exists is replaced.
@@ -84,7 +112,7 @@ impl IdMap {
 
     /// The way back, if no two things got one id.
     pub fn inverse(&self) -> Option<Self> {
-        let mut back = Self { new: HashMap::new(), own: self.own.clone() };
+        let mut back = Self { own: self.own.clone(), ..Self::default() };
         for (kind, ids) in &self.new {
             let entries = back.new.entry(*kind).or_default();
             for (old, new) in ids {

@@ -154,3 +154,53 @@ fn allocated_ids_are_in_the_order_of_the_old_ones_and_unique() {
     let (_, losses) = renumber(&archive, &survey, &map);
     assert!(!told(&losses).iter().any(|line| line.contains("\"user\"")), "users are the site's own");
 }
+
+#[test]
+fn what_does_not_come_along_leads_to_nobody_elses_thing() {
+    let archive = fixture("rich101-full-tgz");
+    let format = &Format::embedded();
+    let survey = survey(&archive);
+    let module = format.kind("course_module").expect("a kind");
+    let (id, nothing) = (22, 3 * FAR);
+    let link = |id: i64| format!("$@QUIZVIEWBYID*{id}@$");
+    let text = |archive: &Archive| {
+        let documents = archive.iter().filter(|(path, _)| path.ends_with("/page.xml"));
+        documents.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect::<String>()
+    };
+    assert!(text(&archive).contains(&link(id)), "the fixture links to the quiz");
+    let mut map = shifted(&survey, FAR);
+    map.unset(module, id);
+    map.lead_to_nothing(nothing);
+    let (free, losses) = renumber(&archive, &survey, &map);
+    assert!(text(&free).contains(&link(id)), "nothing else has the number");
+    let mut strangers = crate::format::Refs::default();
+    strangers.add(module, id);
+    map.keep_off(strangers);
+    let (taken, same) = renumber(&archive, &survey, &map);
+    assert!(!text(&taken).contains(&link(id)) && text(&taken).contains(&link(nothing)));
+    assert_eq!(told(&losses), told(&same), "it is told all the same");
+}
+
+#[test]
+fn points_and_times_of_badges_and_courses_of_answers_are_no_ids_of_the_archive() {
+    let format = &Format::embedded();
+    for key in ["1/bydate_5", "4/bydate_5", "4/grade_5", "5/grade_5", "5/bydate_5", "6/field_1"] {
+        let told = format.told("badgevalue", key).expect("a line");
+        assert!(matches!(told.as_slice(), [crate::format::Told::Nothing]), "{key}: {told:?}");
+    }
+    for key in ["1/module_5", "2/role_5", "4/course_5", "7/badge_5"] {
+        let told = format.told("badgevalue", key).expect("a line");
+        assert!(matches!(told.as_slice(), [crate::format::Told::Kind(_)]), "{key}: {told:?}");
+    }
+    let archive = fixture("rich101-full-tgz");
+    let survey = survey(&archive);
+    let (moved, _) = renumber(&archive, &survey, &shifted(&survey, FAR));
+    let lines = |archive: &Archive| {
+        let documents = archive.iter().filter(|(path, _)| path.ends_with("/feedback.xml"));
+        let text: String = documents.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect();
+        let courses = text.lines().filter(|line| line.contains("<courseid>") || line.contains("<course_id>"));
+        courses.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    assert!(!lines(&archive).is_empty());
+    assert_eq!(lines(&moved), lines(&archive));
+}

@@ -95,12 +95,11 @@ impl Reach<'_, '_> {
 
     /// The new id of a thing, if it is another one.
     pub fn new_id(&mut self, kind: Kind, old: i64) -> Option<i64> {
-        let new = self.map.get(kind, old);
-        if new.is_none() && !self.map.is_own(kind) {
+        if self.map.get(kind, old).is_none() && !self.map.is_own(kind) {
             let kind = self.format.kind_name(kind).to_owned();
             self.lose(Loss::Dangling { kind }, Some(old));
         }
-        new.filter(|new| *new != old)
+        self.map.reference(kind, old).filter(|new| *new != old)
     }
 
     /// What the values of a selector's fields are, joined by slashes.
@@ -158,7 +157,8 @@ impl Reach<'_, '_> {
         kinds.collect()
     }
 
-    /// A text with its links renumbered. A link of several numbers changes as a whole or not at all, as in Moodle.
+    /// A text with its links renumbered. A link of several numbers changes as a whole or not at all, as in Moodle; unless one
+    /// of them would lead to a stranger.
     pub fn links(&mut self, text: &str) -> Option<String> {
         if !links::may_hold(text) {
             return None;
@@ -170,19 +170,22 @@ impl Reach<'_, '_> {
                 }
                 return None;
             };
-            let mut lost = None;
+            let (mut lost, mut is_kept_off) = (None, false);
             let new = old.iter().enumerate().map(|(at, id)| {
                 let Some(kind) = kinds.get(at).copied().flatten() else { return *id };
-                let new = self.map.get(kind, *id);
-                if new.is_none() && !self.map.is_own(kind) {
+                let led = self.map.reference(kind, *id);
+                if self.map.get(kind, *id).is_none() && !self.map.is_own(kind) {
                     lost = Some((kind, *id));
+                    is_kept_off |= led.is_some();
                 }
-                new.unwrap_or(*id)
+                led.unwrap_or(*id)
             });
             let new: Vec<i64> = new.collect();
             if let Some((kind, id)) = lost {
                 self.new_id(kind, id);
-                return None;
+                if !is_kept_off {
+                    return None;
+                }
             }
             (new != old).then_some(new)
         })

@@ -108,3 +108,18 @@ fn moodle_keeps_the_grade_book_of_a_course_that_has_one() -> anyhow::Result<()> 
     assert_eq!(plan.map.get(kind("grade_category"), 1), top);
     Ok(())
 }
+
+#[test]
+fn what_is_in_no_category_that_came_along_is_in_that_of_the_course() -> anyhow::Result<()> {
+    let read = Read::fixture(RICH)?;
+    let (course, first, _) =
+        Restore::new(Target::NewCourse).accounts(read.accounts()).restored(&read, FAR)?;
+    let top = first.map.get(kind("grade_category"), 1);
+    let mut bare = read.archive.clone();
+    bare.members.retain(|path, _| path.as_str() != "gradebook.xml");
+    let restore = Restore::new(Target::ExistingAdding).accounts(read.accounts()).moodle();
+    let plan = restore.plan(&Read::of(bare)?, Some(&course))?;
+    assert_eq!(plan.map.get(kind("grade_category"), 1), None);
+    assert_eq!((plan.map.reference(kind("grade_category"), 1), top.is_some()), (top, true));
+    Ok(())
+}

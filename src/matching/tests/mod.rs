@@ -3,6 +3,7 @@
 mod conflicts;
 mod merging;
 mod properties;
+mod whole;
 mod world;
 
 use world::*;
