@@ -472,3 +472,6 @@ async fn a_vault_knows_its_storages_by_name() -> Result<()> {
     ensure!(matches!(&error, VaultError::Config { storage, .. } if storage == "other"), "{error:?}");
     Ok(())
 }
+
+/// What the servers of other tests are started with.
+const _: fn(&s3::S3Server) -> Vec<(&'static str, String)> = s3::S3Server::variables;

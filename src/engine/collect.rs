@@ -188,7 +188,7 @@ impl Engine {
             match self.used(place, known, &marks).await? {
                 used if used.rows.is_empty() => found.dead.push(used.known),
                 used if used.bytes * THIN < used.known.size_bytes || used.bytes < SMALL => {
-                    found.thin.push(used)
+                    found.thin.push(used);
                 }
                 used => garbage.kept.add(used.known.size_bytes),
             }

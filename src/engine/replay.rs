@@ -82,6 +82,7 @@ impl SiteFacts {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of event")]
     fn take(&mut self, own: &SiteId, JournalEvent { time, principal, event, .. }: JournalEvent) {
         match event {
             Event::SiteCreated { site, display_name, language, time_zone, platform } => {

@@ -119,7 +119,7 @@ async fn replicas_die_and_nothing_is_lost_doubled_or_collected() -> Result<()> {
         let client = servers[usize::try_from(random(seed, round, 0) % 2)?].client().await?;
         let moment = Duration::from_millis(200 + random(seed, round, 1) % 1200);
         let working = async { tokio::try_join!(cast.work(&client, u64::MAX), clear_up(&client)) };
-        if let Ok(Err(error)) = tokio::time::timeout(moment, working).await {
+        if let Ok(Err(error)) = Box::pin(tokio::time::timeout(moment, working)).await {
             ensure!(may_pass(&error), "round {round}: {error:#}");
         }
         let victim = usize::try_from(random(seed, round, 2) % 3)?;

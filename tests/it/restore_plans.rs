@@ -106,7 +106,7 @@ async fn members_named(app: &TestApp, archive: &str) -> Result<BTreeSet<String>>
 /// One member of an archive.
 async fn member(app: &TestApp, archive: &str, path: &str) -> Result<Vec<u8>> {
     use read_archive_member_response::Part;
-    let request = ReadArchiveMemberRequest { name: archive.into(), path: path.into(), ..Default::default() };
+    let request = ReadArchiveMemberRequest { name: archive.into(), path: path.into() };
     let mut stream = app.backups().read_archive_member(request).await?.into_inner();
     let mut bytes = Vec::new();
     while let Some(message) = stream.message().await? {
