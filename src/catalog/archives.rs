@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::course::TreeRef;
 use crate::digest::Sha256;
 use crate::ids::{ArchiveId, CourseId, JobId, SiteId, StorageName};
-use crate::job::Finding;
+use crate::job::{Finding, Severity};
 
 /// A stored backup. Its members never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,11 @@ pub struct HoldRow {
 }
 
 impl ArchiveRow {
+    /// Whether nothing was found on the way in that blocks its use.
+    pub fn is_good(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity != Severity::Error)
+    }
+
     /// Size in bytes of its byte stream in its own container; 0 when it cannot be written so.
     pub fn size_bytes(&self) -> u64 {
         match self.container {
@@ -190,9 +195,9 @@ impl Tx {
         let query = sqlx::query(concat!(
             "INSERT INTO archives (",
             archive_columns!(),
-            ", size_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+            ", size_bytes, good) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
                  $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-                 $33, $34, $35, $36, $37)
+                 $33, $34, $35, $36, $37, $38)
              ON CONFLICT DO NOTHING"
         ));
         let size = |column, value: Option<u64>| value.map(|value| sql::stored(column, value)).transpose();
@@ -233,12 +238,13 @@ impl Tx {
             .bind(row.hold.as_ref().map(|hold| hold.reason.clone()))
             .bind(row.hold.as_ref().map(|hold| hold.principal.clone()))
             .bind(sql::opt_millis(row.hold.as_ref().map(|hold| hold.create_time)))
-            .bind(sql::stored("size_bytes", row.size_bytes())?);
+            .bind(sql::stored("size_bytes", row.size_bytes())?)
+            .bind(i64::from(row.is_good()));
         match sql::run(self.conn(), query).await? {
             0 => {
                 Err(CatalogError::Conflict { resource: Resource::Archive, key: key(&row.site, &row.archive) })
             }
-            _ => Ok(()),
+            _ => self.to_be_reviewed(row).await,
         }
     }
 

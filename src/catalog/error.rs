@@ -31,6 +31,8 @@ labels! {
         Account = "user",
         /// A role of a site.
         Role = "role",
+        /// A retention policy.
+        Policy = "retention policy",
     }
 }
 
@@ -48,6 +50,7 @@ impl Resource {
             Self::Upload => below("uploads")?,
             Self::Job => below("jobs")?,
             Self::Account => below("users")?,
+            Self::Policy => below("retentionPolicies")?,
             Self::Request | Self::Role => return None,
         };
         Some(format!("{site}/{rest}"))
@@ -197,6 +200,7 @@ impl CatalogError {
                 Resource::Upload => Reason::UploadNotFound,
                 Resource::Job => Reason::JobNotFound,
                 Resource::Account => Reason::UserNotFound,
+                Resource::Policy => Reason::PolicyNotFound,
                 Resource::Request | Resource::Role => Reason::Internal,
             },
             Self::Conflict { resource, .. } => match resource {
@@ -204,6 +208,7 @@ impl CatalogError {
                 Resource::Course => Reason::CourseExists,
                 Resource::Revision => Reason::RevisionConflict,
                 Resource::Request => Reason::RequestIdReused,
+                Resource::Policy => Reason::PolicyExists,
                 Resource::Archive | Resource::Upload | Resource::Job | Resource::Account | Resource::Role => {
                     Reason::Internal
                 }
@@ -213,7 +218,9 @@ impl CatalogError {
                 Resource::Upload => Reason::UploadNotOpen,
                 Resource::Job => Reason::JobLeaseLost,
                 Resource::Account | Resource::Role => Reason::DirectoryConflict,
-                Resource::Site | Resource::Archive | Resource::Request => Reason::EtagMismatch,
+                Resource::Site | Resource::Archive | Resource::Request | Resource::Policy => {
+                    Reason::EtagMismatch
+                }
             },
             Self::CourseBusy { .. } => Reason::CourseBusy,
             Self::UploadBusy { .. } => Reason::UploadBusy,

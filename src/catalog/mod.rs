@@ -19,13 +19,17 @@ mod archive_list;
 mod archives;
 mod claims;
 mod contents;
+mod course_backups;
 mod courses;
 mod dialect;
 mod directory;
 mod error;
 mod jobs;
 mod outbox;
+mod policies;
+mod purge;
 mod requests;
+mod retention;
 mod settle;
 mod shares;
 mod sites;
@@ -54,7 +58,9 @@ pub use directory::RoleRow;
 pub use error::{CatalogError, Resource};
 pub use jobs::{JobFilter, JobRow, NewJob};
 pub use outbox::OutboxEvent;
+pub use policies::PolicyRow;
 pub use requests::RequestRow;
+pub use retention::{CandidateRow, Decided, DueReview, Group, RetentionRow};
 pub use shares::ShareRow;
 pub use sites::SiteRow;
 pub use uploads::{NewPart, PartRow, UploadRow, WriterLease};
@@ -245,6 +251,7 @@ fn migrations() -> Vec<Migration> {
         step(1, "init", include_str!("migrations/0001_init.sql")),
         step(2, "shares and holds", include_str!("migrations/0002_shares_holds.sql")),
         step(3, "directory", include_str!("migrations/0003_directory.sql")),
+        step(10, "automation", include_str!("migrations/0010_automation.sql")),
     ]
 }
 

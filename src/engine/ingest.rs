@@ -142,6 +142,7 @@ impl Engine {
         let name = ArchiveName { site: ingested.row.site.clone(), archive: ingested.row.archive.clone() };
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
+        self.review_now(&ingested.row).await;
         Ok(ingested)
     }
 }
@@ -192,7 +193,10 @@ impl Engine {
         tx.commit().await?;
         // By itself: the job has ended, so its worker may leave it at any moment.
         let engine = self.clone();
-        tokio::spawn(async move { engine.remove_parts(&upload).await });
+        tokio::spawn(async move {
+            engine.review_now(&ingested.row).await;
+            engine.remove_parts(&upload).await;
+        });
         Ok(())
     }
 

@@ -66,6 +66,7 @@ impl Engine {
             }
             JobPayload::Restore { .. } => self.run_restore(row, context).await,
             JobPayload::Rollback { restore_job } => self.run_rollback(row, context, restore_job).await,
+            JobPayload::Retention => self.run_retention(row, context).await,
         }
     }
 

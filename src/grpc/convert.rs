@@ -104,8 +104,14 @@ pub fn job_kind(field: &str, value: i32) -> Result<Option<JobKind>, Error> {
         Ok(Kind::Rollback) => Ok(Some(JobKind::Rollback)),
         Ok(Kind::Convert) => Ok(Some(JobKind::Convert)),
         Ok(Kind::Copy) => Ok(Some(JobKind::Copy)),
+        Ok(Kind::Retention) => Ok(Some(JobKind::Retention)),
         Err(_) => Err(Error::field(field, format!("{value} is no kind"))),
     }
+}
+
+/// An area as the wire has it, or none.
+pub fn optional_area(area: Option<Area>) -> proto::Area {
+    area.map_or(proto::Area::Unspecified, wire_area)
 }
 
 fn wire_area(area: Area) -> proto::Area {
@@ -162,7 +168,8 @@ pub fn version(etag: &str) -> Option<i64> {
 
 /// An archive with its shares as a message.
 pub fn seen(seen: &Seen) -> proto::Archive {
-    proto::Archive { shares: seen.shares.iter().map(share).collect(), ..archive(&seen.row) }
+    let retention = seen.retention.as_ref().and_then(|row| super::retention::retention(&seen.row.site, row));
+    proto::Archive { shares: seen.shares.iter().map(share).collect(), retention, ..archive(&seen.row) }
 }
 
 fn share(row: &ShareRow) -> proto::Share {
@@ -227,6 +234,7 @@ pub fn archive(row: &ArchiveRow) -> proto::Archive {
             create_time: Some(time(hold.create_time)),
         }),
         shares: Vec::new(),
+        retention: None,
     }
 }
 
@@ -445,6 +453,7 @@ fn wire_kind(kind: JobKind) -> proto::job::Kind {
         JobKind::Rollback => proto::job::Kind::Rollback,
         JobKind::Convert => proto::job::Kind::Convert,
         JobKind::Copy => proto::job::Kind::Copy,
+        JobKind::Retention => proto::job::Kind::Retention,
     }
 }
 

@@ -60,6 +60,14 @@ pub fn permission(path: &str) -> Option<Permission> {
         "AdminService/GetUser" | "AdminService/ListUsers" => administrators("moodle/user:viewalldetails"),
         "AdminService/DeleteUsers" => administrators("moodle/user:delete"),
         "AdminService/ImportRoles" | "AdminService/ListRoles" => administrators("moodle/role:manage"),
+        "PolicyService/GetRetentionPolicy" | "PolicyService/ListRetentionPolicies" => {
+            any("coursevault/site:view")
+        }
+        "PolicyService/CreateRetentionPolicy"
+        | "PolicyService/UpdateRetentionPolicy"
+        | "PolicyService/DeleteRetentionPolicy"
+        | "PolicyService/PreviewRetention"
+        | "PolicyService/RunRetention" => administrators("coursevault/policy:manage"),
         "AdminService/GetSite"
         | "AdminService/ListSites"
         | "AdminService/GetServerInfo"

@@ -38,6 +38,8 @@ labels! {
         Convert = "CONVERT",
         /// Makes a new course of a course.
         Copy = "COPY",
+        /// Decides how long archives are kept, deletes what expired and purges what was deleted long enough ago.
+        Retention = "RETENTION",
     }
 }
 
@@ -110,6 +112,8 @@ pub enum JobPayload {
         /// The restore's job.
         restore_job: JobId,
     },
+    /// Look at all archives of the site whose time it is.
+    Retention,
 }
 
 /// A stored payload that this version of the service cannot read.
@@ -157,6 +161,7 @@ impl JobPayload {
             Self::Convert { .. } => JobKind::Convert,
             Self::Restore { .. } => JobKind::Restore,
             Self::Rollback { .. } => JobKind::Rollback,
+            Self::Retention => JobKind::Retention,
         }
     }
 
@@ -216,6 +221,7 @@ mod tests {
                 JobPayload::Rollback { restore_job: ID.parse()? },
                 format!(r#"{{"version":1,"kind":"ROLLBACK","restore_job":"{ID}"}}"#),
             ),
+            (JobPayload::Retention, r#"{"version":1,"kind":"RETENTION"}"#.into()),
         ])
     }
 

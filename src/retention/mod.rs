@@ -15,4 +15,4 @@ mod policy;
 mod tests;
 
 pub use decide::{Candidate, Decision, Expiry, Outcome, Reason, decide};
-pub use policy::{Effective, Rules, Scope, Subject, effective};
+pub use policy::{Effective, Rules, Scope, Subject, effective, narrowest};

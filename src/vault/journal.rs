@@ -10,7 +10,8 @@ use super::error::Malformed;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::directory::{Person, Platform, SiteRole, Source};
-use crate::ids::{ArchiveName, CourseName, SiteId};
+use crate::ids::{ArchiveName, CourseName, PolicyName, SiteId};
+use crate::retention::{Expiry, Rules, Scope};
 
 const WHAT: &str = "journal segment";
 const FORMAT: &str = "coursevault-journal";
@@ -187,6 +188,43 @@ pub enum Event {
         /// To whom it was.
         with: String,
     },
+    /// An archive expired: it is deleted by the service itself, and can be undeleted until it is purged.
+    ArchiveExpired {
+        /// The archive.
+        archive: ArchiveName,
+        /// When it may be purged.
+        purge_time: Timestamp,
+        /// Why.
+        expiry: Expiry,
+        /// The policy that decided; unset: the defaults of its area.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<PolicyName>,
+    },
+    /// A retention policy is so from then on.
+    PolicyWritten {
+        /// The policy.
+        policy: PolicyName,
+        /// For people.
+        display_name: String,
+        /// For which archives it is.
+        scope: Scope,
+        /// What it asks for.
+        rules: Rules,
+    },
+    /// A retention policy is no more.
+    PolicyDeleted {
+        /// The policy.
+        policy: PolicyName,
+    },
+    /// What a platform tells about a course besides its contents; policies look at it.
+    CourseTold {
+        /// The course.
+        course: CourseName,
+        /// The platform's id of its category; empty when it is not known.
+        category: String,
+        /// Whether it is hidden on its platform.
+        hidden: bool,
+    },
     /// An archive is purged: written before its row and its bytes go, so that it never comes back.
     ArchivePurged {
         /// The archive.
@@ -276,6 +314,8 @@ fn parse<T: serde::de::DeserializeOwned>(line: &[u8]) -> Result<T, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calendar::Period;
+    use crate::job::Area;
 
     const GOLDEN: &[u8] = include_bytes!("golden/journal.jsonl");
 
@@ -323,13 +363,16 @@ mod tests {
             name: String::new(),
         };
         let purge_time = Timestamp::from_secs(1_800_000_000);
+        let policy: PolicyName = "sites/main/retentionPolicies/exams".parse().expect("a policy");
+        let scope = Scope { area: Some(Area::Course), category: Some("7".into()), course: None };
+        let rules = Rules { keep_last: 3, legal_minimum: Some(Period::of_years(5)), ..Rules::default() };
         [
             created,
             Event::CourseCreated { course: course.clone() },
             Event::ArchiveDeleted { archive: archive.clone(), purge_time },
             Event::ArchiveUndeleted { archive: archive.clone() },
             Event::ArchivePurged { archive: archive.clone() },
-            Event::CourseDeleted { course },
+            Event::CourseDeleted { course: course.clone() },
             Event::SiteUpdated {
                 site: site(),
                 display_name: "École".into(),
@@ -346,11 +389,20 @@ mod tests {
                 expire_time: purge_time,
                 note: "as you asked".into(),
             },
-            Event::ArchiveUnshared { archive, with: "lms".into() },
+            Event::ArchiveUnshared { archive: archive.clone(), with: "lms".into() },
             Event::AccountsWritten { site: site(), source: Source::Imported, accounts: vec![zoe, nobody] },
             Event::AccountsForgotten { site: site(), accounts: vec![3, 4] },
             Event::RolesWritten { site: site(), source: Source::Published, roles: vec![student] },
             Event::IdsReserved { site: site(), below: 1_000_000_000_500 },
+            Event::ArchiveExpired {
+                archive,
+                purge_time,
+                expiry: Expiry::NotKept,
+                policy: Some(policy.clone()),
+            },
+            Event::PolicyWritten { policy: policy.clone(), display_name: "Exams".into(), scope, rules },
+            Event::PolicyDeleted { policy },
+            Event::CourseTold { course, category: "7".into(), hidden: true },
         ]
         .into_iter()
         .zip(0..)

@@ -18,6 +18,9 @@ use crate::reason::Reason;
 /// Due jobs of other replicas, and expired leases, are looked for this often.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What the service does by itself is looked for this often.
+const TICK: Duration = Duration::from_secs(5);
+
 /// Leftovers are looked for this often.
 const SWEEP: Duration = Duration::from_secs(900);
 
@@ -45,6 +48,7 @@ impl Worker {
     pub async fn run(self) {
         let journal = tokio::spawn(keep_journal(self.engine.clone(), self.stop.clone()));
         let sweeps = tokio::spawn(keep_clean(self.engine.clone(), self.stop.clone()));
+        let schedule = tokio::spawn(keep_schedule(self.engine.clone(), self.stop.clone()));
         while !self.stop.is_cancelled() {
             let claimed = tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -67,7 +71,7 @@ impl Worker {
             tracing::warn!(error = error.chain(), "jobs wait for the end of their leases");
         }
         // They end with the same signal, and never by themselves.
-        drop((journal.await, sweeps.await));
+        drop((journal.await, sweeps.await, schedule.await));
     }
 
     /// Claims a job and starts it, as soon as a slot is free. `false`: there is none.
@@ -95,6 +99,20 @@ async fn keep_journal(engine: Engine, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Asks for what is due. Whatever stops it in the middle, the rest is still due.
+async fn keep_schedule(engine: Engine, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = engine.keep_schedule() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TICK) => {}
         }
     }
 }

@@ -26,6 +26,7 @@ mod listing;
 mod main_job;
 mod refused_uploads;
 mod restores;
+mod retention;
 mod settings;
 mod surface;
 mod transfer;
