@@ -108,14 +108,6 @@ id!(
     PolicyId, is_chosen_id, ID_FORM
 );
 id!(
-    /// Id of a schedule, chosen by an administrator.
-    ScheduleId, is_chosen_id, ID_FORM
-);
-id!(
-    /// Id of a preset of settings, chosen by an administrator.
-    PresetId, is_chosen_id, ID_FORM
-);
-id!(
     /// Id of a request for an automated archive, made by the service.
     AccessRequestId, is_uuid, "a UUID in lower case"
 );
@@ -212,14 +204,6 @@ child_name!(
 child_name!(
     /// Name of a retention policy.
     PolicyName, PolicyId, policy, "retentionPolicies", "sites/{site}/retentionPolicies/{policy}"
-);
-child_name!(
-    /// Name of a schedule.
-    ScheduleName, ScheduleId, schedule, "schedules", "sites/{site}/schedules/{schedule}"
-);
-child_name!(
-    /// Name of a preset of settings.
-    PresetName, PresetId, preset, "settingPresets", "sites/{site}/settingPresets/{preset}"
 );
 child_name!(
     /// Name of a request for an automated archive.

@@ -142,7 +142,7 @@ impl Tx {
         query: sql::Bound,
     ) -> Result<ArchiveRow, CatalogError> {
         let row = self.changed(site, archive, query).await?;
-        self.to_be_reviewed(&row).await?;
+        self.mark_for_review(&row).await?;
         Ok(row)
     }
 

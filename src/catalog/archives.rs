@@ -244,7 +244,7 @@ impl Tx {
             0 => {
                 Err(CatalogError::Conflict { resource: Resource::Archive, key: key(&row.site, &row.archive) })
             }
-            _ => self.to_be_reviewed(row).await,
+            _ => self.mark_for_review(row).await,
         }
     }
 

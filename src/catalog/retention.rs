@@ -380,7 +380,7 @@ impl Tx {
 
     /// Something about an archive changed that its time with us depends on: it is looked at again, and so is the group, by
     /// its newest archive. Part of every such change.
-    pub(super) async fn to_be_reviewed(&mut self, row: &ArchiveRow) -> Result<(), CatalogError> {
+    pub(super) async fn mark_for_review(&mut self, row: &ArchiveRow) -> Result<(), CatalogError> {
         let query = sqlx::query(
             "INSERT INTO retention (site, archive, review_ms, because) VALUES ($1, $2, $3, '')
              ON CONFLICT (site, archive) DO UPDATE

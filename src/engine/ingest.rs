@@ -110,7 +110,7 @@ impl Engine {
         let limits = self.limits().clone();
         let reading =
             tokio::task::spawn_blocking(move || read_archive(input, &limits, &mut Intake::new(sender)));
-        let place = self.place(&arriving.site);
+        let place = self.place(&arriving.site, arriving.area);
         let stager = Stager::new(
             Handle::current(),
             self.catalog.clone(),
@@ -272,7 +272,12 @@ fn stage(
             manifest: manifest.as_ref(),
             findings: staged.findings.clone(),
         };
-        let row = engine.archive_row(&engine.place(&arriving.site), &staged.tree, staged.tree_ref, about);
+        let row = engine.archive_row(
+            &engine.place(&arriving.site, arriving.area),
+            &staged.tree,
+            staged.tree_ref,
+            about,
+        );
         let record = super::journal::archive_record(&row)?;
         described = Some((row, manifest));
         Ok(record)

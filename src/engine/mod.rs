@@ -45,6 +45,7 @@ mod tests;
 mod uploads;
 mod users;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, Timestamp};
 use crate::format::Format;
 use crate::ids::{SiteId, StorageName};
+use crate::job::Area;
 use crate::limits::Limits;
 use crate::reason::Reason;
 use crate::vault::{Storage, Vault};
@@ -77,6 +79,7 @@ pub use restore::NewRestore;
 pub use restore_plan::RestorePlan;
 pub use retention::{PreviewQuery, Previewed, Retained};
 pub use run::JobContext;
+pub use schedule::WantedSchedule;
 pub use shares::{NewShare, Until};
 pub use sites::SiteChange;
 pub use sweep::Swept;
@@ -102,8 +105,10 @@ pub enum StorageHealth {
 pub struct Rules {
     /// Bounds.
     pub limits: Limits,
-    /// The storage for everything, until areas are mapped to storages of their own.
+    /// The storage for courses, and for archives of areas that have none of their own.
     pub storage: StorageName,
+    /// Storages of areas that have one of their own.
+    pub area_storages: BTreeMap<Area, StorageName>,
     /// Time until a deleted archive may be purged.
     pub grace: Duration,
     /// Longest time for which an archive can be shared at once.
@@ -253,9 +258,9 @@ impl Engine {
         self.clock.now()
     }
 
-    /// Where new things of a site go.
-    fn place(&self, site: &SiteId) -> Place {
-        Place::of(site, &self.rules.storage)
+    /// Where new archives of an area go.
+    fn place(&self, site: &SiteId, area: Area) -> Place {
+        Place::of(site, self.rules.area_storages.get(&area).unwrap_or(&self.rules.storage))
     }
 
     fn storage(&self, place: &Place) -> Result<&Storage, Error> {

@@ -366,6 +366,7 @@ pub fn course(row: &CourseRow) -> proto::Course {
         update_time: Some(time(row.update_time)),
         delete_time: row.delete_time.map(time),
         etag: etag(row.version),
+        backups: None,
     }
 }
 
@@ -457,7 +458,8 @@ fn wire_kind(kind: JobKind) -> proto::job::Kind {
     }
 }
 
-fn wire_state(state: JobState) -> proto::job::State {
+/// A state of a job as the wire has it.
+pub fn wire_state(state: JobState) -> proto::job::State {
     match state {
         JobState::Pending => proto::job::State::Pending,
         JobState::Running => proto::job::State::Running,

@@ -22,6 +22,7 @@ mod permissions;
 mod policies;
 mod restore;
 mod retention;
+mod schedule;
 mod status;
 mod transfer;
 

@@ -5,8 +5,8 @@ use tonic::{Request, Response, Status};
 use super::convert::{self, instant, name};
 use super::intake::course_of;
 use super::paging::Page;
-use super::{auth, call, mask, retention};
-use crate::engine::{Engine, Error, PreviewQuery};
+use super::{auth, call, mask, retention, schedule};
+use crate::engine::{Call, Engine, Error, PreviewQuery};
 use crate::ids::{ArchiveId, JobName, PolicyId, PolicyName, SiteId, SiteName};
 use crate::principal::Principal;
 use crate::proto::policy_service_server::PolicyService;
@@ -175,5 +175,51 @@ impl PolicyService for Policies {
         let call = call(principal, "RunRetention", &message.request_id, &message)?;
         let row = self.0.once(&call, || self.0.ask_for_retention(&call, &site)).await?;
         Ok(Response::new(RunRetentionResponse { job: JobName { site, job: row.job }.to_string() }))
+    }
+
+    async fn get_schedule(
+        &self,
+        request: Request<GetScheduleRequest>,
+    ) -> Result<Response<GetScheduleResponse>, Status> {
+        let name = &request.get_ref().name;
+        let (_, site) = site(&request, "name", schedule::site_of("name", name)?)?;
+        let row = self.0.get_schedule(&site).await?;
+        Ok(Response::new(GetScheduleResponse { schedule: Some(schedule::schedule(&row)) }))
+    }
+
+    async fn update_schedule(
+        &self,
+        request: Request<UpdateScheduleRequest>,
+    ) -> Result<Response<UpdateScheduleResponse>, Status> {
+        let asked = request.get_ref().schedule.clone().unwrap_or_default();
+        let (principal, site) =
+            site(&request, "schedule.name", schedule::site_of("schedule.name", &asked.name)?)?;
+        let message = request.into_inner();
+        let version = seen_version("schedule.etag", &asked.etag)?;
+        let change = schedule::change(message.update_mask.as_ref(), &asked)?;
+        let call = call(principal, "UpdateSchedule", &message.request_id, &message)?;
+        let row = self.0.once(&call, || self.0.update_schedule(&call, &site, &change, version)).await?;
+        Ok(Response::new(UpdateScheduleResponse { schedule: Some(schedule::schedule(&row)) }))
+    }
+
+    async fn run_schedule(
+        &self,
+        request: Request<RunScheduleRequest>,
+    ) -> Result<Response<RunScheduleResponse>, Status> {
+        let name = &request.get_ref().name;
+        let (principal, site) = site(&request, "name", schedule::site_of("name", name)?)?;
+        let call = Call::by(principal);
+        let named = request.into_inner().courses;
+        let mut courses = Vec::new();
+        for name in &named {
+            courses.extend(course_of(&site, "courses", name)?);
+        }
+        if courses.is_empty() {
+            let course_count = convert::count(self.0.run_schedule(&call, &site).await?);
+            return Ok(Response::new(RunScheduleResponse { jobs: Vec::new(), course_count }));
+        }
+        let rows = self.0.back_up_now(&call, &site, &courses).await?;
+        let name = |row: crate::catalog::JobRow| JobName { site: row.site, job: row.job }.to_string();
+        Ok(Response::new(RunScheduleResponse { jobs: rows.into_iter().map(name).collect(), course_count: 0 }))
     }
 }

@@ -7,11 +7,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::error::Malformed;
+use crate::backup::Order;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::directory::{Person, Platform, SiteRole, Source};
 use crate::ids::{ArchiveName, CourseName, PolicyName, SiteId};
 use crate::retention::{Expiry, Rules, Scope};
+use crate::schedule::{Schedule, SkipRules};
 
 const WHAT: &str = "journal segment";
 const FORMAT: &str = "coursevault-journal";
@@ -216,6 +218,20 @@ pub enum Event {
         /// The policy.
         policy: PolicyName,
     },
+    /// The schedule of a site's automated backups is so from then on.
+    ScheduleWritten {
+        /// The site.
+        site: SiteId,
+        /// Nothing happens by itself while it is.
+        paused: bool,
+        /// When.
+        timing: Schedule,
+        /// Which courses are left out.
+        skip: SkipRules,
+        /// With which settings.
+        #[serde(default, skip_serializing_if = "is_default")]
+        order: Box<Order>,
+    },
     /// What a platform tells about a course besides its contents; policies look at it.
     CourseTold {
         /// The course.
@@ -230,6 +246,11 @@ pub enum Event {
         /// The archive.
         archive: ArchiveName,
     },
+}
+
+#[expect(clippy::borrowed_box, reason = "serde's signature")]
+fn is_default(order: &Box<Order>) -> bool {
+    order.is_default()
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -402,6 +423,13 @@ mod tests {
             },
             Event::PolicyWritten { policy: policy.clone(), display_name: "Exams".into(), scope, rules },
             Event::PolicyDeleted { policy },
+            Event::ScheduleWritten {
+                site: site(),
+                paused: true,
+                timing: Schedule::default(),
+                skip: SkipRules::default(),
+                order: Box::default(),
+            },
             Event::CourseTold { course, category: "7".into(), hidden: true },
         ]
         .into_iter()

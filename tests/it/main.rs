@@ -11,6 +11,7 @@ mod s3_server;
 
 mod access;
 mod areas;
+mod automation;
 mod bounds;
 mod command_line;
 mod compare;

@@ -97,25 +97,18 @@ CREATE INDEX course_backups_due ON course_backups (look_ms) WHERE look_ms IS NOT
 INSERT INTO course_backups (site, course, category, hidden, change_seq, change_ms, due_ms, look_ms, retries)
 SELECT site, course, '', 0, 1, update_ms, 0, 0, 0 FROM courses;
 
--- Schedules; scopes as in retention_policies.
+-- When a site's courses are backed up by themselves; a site without a row has the defaults.
 CREATE TABLE schedules (
-    site TEXT NOT NULL,
-    schedule TEXT NOT NULL,
-    display_name TEXT NOT NULL,
-    category TEXT NOT NULL,
-    course TEXT NOT NULL,
+    site TEXT NOT NULL PRIMARY KEY,
     paused BIGINT NOT NULL,
     timing TEXT NOT NULL,
     skip_rules TEXT NOT NULL,
     backup_order TEXT NOT NULL,
     author TEXT NOT NULL,
-    create_ms BIGINT NOT NULL,
     update_ms BIGINT NOT NULL,
     version BIGINT NOT NULL,
-    PRIMARY KEY (site, schedule),
     FOREIGN KEY (site) REFERENCES sites (site)
 );
-CREATE UNIQUE INDEX schedules_by_scope ON schedules (site, category, course);
 
 CREATE TABLE access_requests (
     site TEXT NOT NULL,
@@ -138,28 +131,3 @@ CREATE TABLE access_requests (
 );
 CREATE INDEX access_requests_newest ON access_requests (site, create_ms, request);
 CREATE INDEX access_requests_of ON access_requests (site, requester, create_ms, request);
-
--- Values that stand in for settings that a request leaves open, by name.
-CREATE TABLE setting_presets (
-    site TEXT NOT NULL,
-    preset TEXT NOT NULL,
-    display_name TEXT NOT NULL,
-    setting_values TEXT NOT NULL,
-    locks TEXT NOT NULL,
-    author TEXT NOT NULL,
-    create_ms BIGINT NOT NULL,
-    update_ms BIGINT NOT NULL,
-    version BIGINT NOT NULL,
-    PRIMARY KEY (site, preset),
-    FOREIGN KEY (site) REFERENCES sites (site)
-);
-
--- Settings that are the same for everybody on a site.
-CREATE TABLE setting_locks (
-    site TEXT NOT NULL PRIMARY KEY,
-    locks TEXT NOT NULL,
-    author TEXT NOT NULL,
-    update_ms BIGINT NOT NULL,
-    version BIGINT NOT NULL,
-    FOREIGN KEY (site) REFERENCES sites (site)
-);
