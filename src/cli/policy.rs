@@ -28,13 +28,14 @@ pub async fn policy(server: &Server, action: &PolicyAction, output: Output) -> a
 }
 
 async fn all(server: &Server) -> anyhow::Result<Vec<proto::RetentionPolicy>> {
-    paging::all(async |page_token| {
+    let all = paging::all(async |page_token| {
         let parent = server.site_name();
         let request = proto::ListRetentionPoliciesRequest { parent, page_size: PAGE, page_token };
         let page = server.policies().list_retention_policies(request).await?.into_inner();
         Ok((page.policies, page.next_page_token))
     })
-    .await
+    .await?;
+    Ok(all)
 }
 
 async fn list(server: &Server, output: Output) -> anyhow::Result<()> {
