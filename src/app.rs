@@ -122,6 +122,7 @@ impl App {
         };
         let rules = Rules {
             limits: config.limits.clone(),
+            care: config.care.clone(),
             storage: storage_primary(),
             area_storages: area_storages(&config),
             grace: Duration::from_secs(u64::from(config.grace_days) * 86_400),

@@ -9,6 +9,7 @@ mod archives;
 mod assemble;
 mod backup;
 mod call;
+mod care;
 mod compare;
 mod copy;
 mod courses;
@@ -44,6 +45,7 @@ mod sweep;
 mod tests;
 mod uploads;
 mod users;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,7 +59,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::format::Format;
 use crate::ids::{SiteId, StorageName};
 use crate::job::Area;
-use crate::limits::Limits;
+use crate::limits::{Care, Limits};
 use crate::reason::Reason;
 use crate::vault::{Storage, Vault};
 
@@ -105,6 +107,8 @@ pub enum StorageHealth {
 pub struct Rules {
     /// Bounds.
     pub limits: Limits,
+    /// How the service cares for what it stores.
+    pub care: Care,
     /// The storage for courses, and for archives of areas that have none of their own.
     pub storage: StorageName,
     /// Storages of areas that have one of their own.

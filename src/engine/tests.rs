@@ -15,7 +15,7 @@ use crate::course::{Encoding, MemberPath};
 use crate::digest::Digest;
 use crate::ids::{JobName, SiteId, UploadName};
 use crate::job::{Area, JobState};
-use crate::limits::Limits;
+use crate::limits::{Care, Limits};
 use crate::principal::Principal;
 use crate::reason::Reason;
 use crate::vault::fault::{Fault, Faults, Operation};
@@ -47,6 +47,7 @@ impl Ground {
         let format = crate::format::Format::embedded();
         let rules = Rules {
             limits,
+            care: Care::default(),
             storage,
             grace: hour,
             longest_share: hour,

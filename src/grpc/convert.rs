@@ -6,7 +6,7 @@ use super::bounded::{ANSWER_BYTES, fit};
 use crate::archive::Container;
 use crate::catalog::{
     ArchiveOrigin, ArchiveRow, ArchiveType, CourseRow, JobRow, RevisionOrigin, RevisionRow, ShareRow,
-    SiteRow, StorageUseRow, UploadRow, UploadState,
+    SiteRow, StorageUseRow, UploadRow, UploadState, VerificationRow,
 };
 use crate::clock::Timestamp;
 use crate::course::Entry;
@@ -105,6 +105,7 @@ pub fn job_kind(field: &str, value: i32) -> Result<Option<JobKind>, Error> {
         Ok(Kind::Convert) => Ok(Some(JobKind::Convert)),
         Ok(Kind::Copy) => Ok(Some(JobKind::Copy)),
         Ok(Kind::Retention) => Ok(Some(JobKind::Retention)),
+        Ok(Kind::Verify) => Ok(Some(JobKind::Verify)),
         Err(_) => Err(Error::field(field, format!("{value} is no kind"))),
     }
 }
@@ -235,6 +236,16 @@ pub fn archive(row: &ArchiveRow) -> proto::Archive {
         }),
         shares: Vec::new(),
         retention: None,
+        verification: row.verification.as_ref().map(verification),
+    }
+}
+
+fn verification(row: &VerificationRow) -> proto::Verification {
+    let damage = row.damage.as_ref();
+    proto::Verification {
+        verify_time: Some(time(row.time)),
+        damaged_member_count: count(damage.map_or(0, |damage| damage.members)),
+        damage: damage.map(|damage| damage.findings.iter().map(finding).collect()).unwrap_or_default(),
     }
 }
 
@@ -455,6 +466,7 @@ fn wire_kind(kind: JobKind) -> proto::job::Kind {
         JobKind::Convert => proto::job::Kind::Convert,
         JobKind::Copy => proto::job::Kind::Copy,
         JobKind::Retention => proto::job::Kind::Retention,
+        JobKind::Verify => proto::job::Kind::Verify,
     }
 }
 

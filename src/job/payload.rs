@@ -40,6 +40,8 @@ labels! {
         Copy = "COPY",
         /// Decides how long archives are kept, deletes what expired and purges what was deleted long enough ago.
         Retention = "RETENTION",
+        /// Checks every byte of archives.
+        Verify = "VERIFY",
     }
 }
 
@@ -114,6 +116,20 @@ pub enum JobPayload {
     },
     /// Look at all archives of the site whose time it is.
     Retention,
+    /// Check every byte of archives against its digests.
+    Verify {
+        /// The archive; if none, those that were not checked for the longest time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        archive: Option<ArchiveId>,
+        /// Of those so many at most.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        at_most: u32,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A stored payload that this version of the service cannot read.
@@ -162,6 +178,7 @@ impl JobPayload {
             Self::Restore { .. } => JobKind::Restore,
             Self::Rollback { .. } => JobKind::Rollback,
             Self::Retention => JobKind::Retention,
+            Self::Verify { .. } => JobKind::Verify,
         }
     }
 
@@ -222,6 +239,14 @@ mod tests {
                 format!(r#"{{"version":1,"kind":"ROLLBACK","restore_job":"{ID}"}}"#),
             ),
             (JobPayload::Retention, r#"{"version":1,"kind":"RETENTION"}"#.into()),
+            (
+                JobPayload::Verify { archive: Some(ID.parse()?), at_most: 0 },
+                format!(r#"{{"version":1,"kind":"VERIFY","archive":"{ID}"}}"#),
+            ),
+            (
+                JobPayload::Verify { archive: None, at_most: 7 },
+                r#"{"version":1,"kind":"VERIFY","at_most":7}"#.into(),
+            ),
         ])
     }
 

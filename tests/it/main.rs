@@ -29,6 +29,7 @@ mod refused_uploads;
 mod restores;
 mod retention;
 mod settings;
+mod store;
 mod surface;
 mod transfer;
 mod users;
