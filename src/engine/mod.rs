@@ -9,6 +9,7 @@ mod archives;
 mod assemble;
 mod backup;
 mod call;
+mod cartridge;
 mod compare;
 mod copy;
 mod courses;
