@@ -10,6 +10,7 @@ mod assemble;
 mod backup;
 mod call;
 mod cartridge;
+mod care;
 mod compare;
 mod copy;
 mod courses;
@@ -42,6 +43,7 @@ mod sweep;
 mod tests;
 mod uploads;
 mod users;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +55,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, Timestamp};
 use crate::format::Format;
 use crate::ids::{SiteId, StorageName};
-use crate::limits::Limits;
+use crate::limits::{Care, Limits};
 use crate::reason::Reason;
 use crate::vault::{Storage, Vault};
 
@@ -98,6 +100,8 @@ pub enum StorageHealth {
 pub struct Rules {
     /// Bounds.
     pub limits: Limits,
+    /// How the service cares for what it stores.
+    pub care: Care,
     /// The storage for everything, until areas are mapped to storages of their own.
     pub storage: StorageName,
     /// Time until a deleted archive may be purged.

@@ -27,6 +27,7 @@ mod main_job;
 mod refused_uploads;
 mod restores;
 mod settings;
+mod store;
 mod surface;
 mod transfer;
 mod users;
