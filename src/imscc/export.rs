@@ -143,12 +143,14 @@ impl Export<'_> {
 
     /// The summary of a section, as its first page.
     fn summary(&mut self, section: &Section, name: &str, losses: &mut Losses) -> Result<Item, ImsccError> {
+        // An entry of its own beside that of the section.
+        let own = format!("{name}/summary");
         let mut files = Placed::default();
         let context = self.course.manifest.original_course.context_id;
         let found = self.course.files.of(context, "course", "section", section.id);
-        files.add(&format!("{name}/files"), found);
+        files.add(&format!("{own}/files"), found);
         let source = Source { text: &section.summary, format: section.summary_format };
-        self.page(name, &section.title, source, &files, !section.visible, losses)
+        self.page(&own, &section.title, source, &files, !section.visible, losses)
     }
 
     /// A page, its files and the entry that shows it.
