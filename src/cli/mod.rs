@@ -11,10 +11,12 @@ mod choices;
 mod client;
 mod compare;
 mod compare_run;
+mod completions;
 mod courses;
 mod csv;
 mod download;
 mod failure;
+mod health;
 mod inspect;
 mod jobs;
 mod json;
@@ -26,7 +28,9 @@ mod names;
 mod output;
 mod paging;
 mod plan;
+mod profile;
 mod progress;
+mod push;
 mod restore;
 mod retry;
 mod serve;
@@ -100,11 +104,17 @@ async fn run(arguments: &Args, output: Output) -> anyhow::Result<()> {
     let global = &arguments.global;
     match &arguments.command {
         Command::Serve(serve) => serve::run(serve, output).await,
+        Command::Migrate(serve) => serve::migrate(serve, output).await,
+        Command::Completions { shell } => completions::write(*shell),
         Command::Try(each) => try_run::run(each, output).await,
         Command::Inspect { archive } => inspect::run(archive, global, output).await,
         Command::Compare(each) => compare_run::run(each, global, output).await,
         command => {
-            let server = Server::connect(&global.server, &global.site, global.token.as_ref()).await?;
+            if let Command::Push(push) = command {
+                push::check(push)?;
+            }
+            let target = profile::target(global)?;
+            let server = Server::connect(&target.server, &target.site, target.token.as_ref()).await?;
             with_server(&server, command, output).await
         }
     }
@@ -112,7 +122,10 @@ async fn run(arguments: &Args, output: Output) -> anyhow::Result<()> {
 
 async fn with_server(server: &Server, command: &Command, output: Output) -> anyhow::Result<()> {
     match command {
-        Command::Serve(_) | Command::Try(_) | Command::Inspect { .. } | Command::Compare(_) => Ok(()),
+        Command::Serve(_) | Command::Migrate(_) | Command::Completions { .. } => Ok(()),
+        Command::Health => health::run(server, output).await,
+        Command::Try(_) | Command::Inspect { .. } | Command::Compare(_) => Ok(()),
+        Command::Push(push) => push::run(server, push, output).await,
         Command::Upload(upload) => archives::send(server, upload, output).await,
         Command::Backup(backup) => courses::backup(server, backup, output).await,
         Command::Copy(copy) => courses::copy(server, copy, output).await,

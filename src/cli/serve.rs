@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::args;
 use super::output::Output;
-use crate::app::App;
+use crate::app::{self, App};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::telemetry::LogFormat;
@@ -22,19 +22,35 @@ use crate::{shutdown, telemetry};
 pub async fn run(arguments: &args::Serve, output: Output) -> anyhow::Result<()> {
     let config = Config::load(arguments.config.as_deref(), &environment(arguments, std::env::vars()))?;
     let format = if output.is_json() { LogFormat::Json } else { config.log_format };
-    telemetry::start(format, &config.log)?;
-    let listen = config.listen;
+    telemetry::start(format, &config.log, config.otlp_endpoint.as_deref())?;
+    let (listen, probe) = (config.listen, config.probe_listen);
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
-    let app = Box::pin(App::build(config, Arc::new(SystemClock))).await?;
+    let mut app = Box::pin(App::build(config, Arc::new(SystemClock))).await?;
+    if let Some(probe) = probe {
+        let listener = TcpListener::bind(probe).await.with_context(|| format!("cannot listen on {probe}"))?;
+        tracing::info!(address = %listener.local_addr()?, "listening for probes");
+        app = app.with_probe(listener);
+    }
     tracing::info!(%address, "listening");
     let stop = async {
         if let Err(error) = shutdown::signal().await {
             tracing::error!(%error, "cannot listen for signals: stopping");
         }
     };
-    app.serve(listener, stop).await?;
-    Ok(())
+    let served = app.serve(listener, stop).await;
+    telemetry::stop();
+    Ok(served?)
+}
+
+/// Brings the schema of the catalog up to date.
+pub async fn migrate(arguments: &args::Serve, output: Output) -> anyhow::Result<()> {
+    let config = Config::load(arguments.config.as_deref(), &environment(arguments, std::env::vars()))?;
+    app::migrate(&config).await?;
+    if output.is_json() {
+        return Ok(output.document(&serde_json::json!({ "migrated": true }))?);
+    }
+    Ok(output.text("the schema is up to date")?)
 }
 
 /// The configuration's variables: those of the environment, with what the arguments say on top.
@@ -45,6 +61,9 @@ fn environment(
     let mut all: BTreeMap<_, _> = variables.collect();
     if let Some(listen) = arguments.listen {
         all.insert("COURSEVAULT_LISTEN".to_owned(), listen.to_string());
+    }
+    if let Some(role) = &arguments.role {
+        all.insert("COURSEVAULT_ROLE".to_owned(), role.clone());
     }
     if let Some(data) = &arguments.data {
         all.insert("COURSEVAULT_DATA_DIR".to_owned(), data.to_string_lossy().into_owned());
@@ -97,6 +116,7 @@ mod tests {
             config: None,
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
             data: Some("/srv/vault".into()),
+            role: None,
         };
         let variables = [("COURSEVAULT_LISTEN", "x"), ("HOME", "/h")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
