@@ -7,27 +7,42 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::OptionFuture;
+use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
 
 use crate::catalog::{Catalog, CatalogClock, CatalogConfig, Dialect};
 use crate::clock::Clock;
-use crate::config::{Config, storage_primary};
+use crate::config::{Config, Role, storage_primary};
 use crate::engine::{Engine, Rules, StorageHealth};
 use crate::format::Format;
-use crate::grpc::{self, AuthLayer, DrainLayer, ServerFacts, Tokens};
+use crate::grpc::{self, AuthLayer, DrainLayer, MeasureLayer, ServerFacts, Tokens};
 use crate::ids::StorageName;
+use crate::metric;
+use crate::telemetry;
 use crate::vault::{StorageConfig, Vault, VaultError};
 use crate::worker::Worker;
 
 /// Of the time to drain: calls that are left then are told so, and their answers have this long to get out.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The metrics of the catalog are brought up to date this often.
+const GAUGES: Duration = Duration::from_secs(10);
+
+/// Those of the storages once in so many times.
+const GAUGE_ROUNDS: u64 = 60;
+
+/// Health answers SERVING to this name for as long as the process runs, for a probe that would restart it.
+pub const LIVE: &str = "coursevault.live";
 
 /// Why a server cannot start or run.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +82,9 @@ pub enum AppError {
         /// Which, and what is wrong.
         what: String,
     },
+    /// The descriptors for metrics cannot be read.
+    #[error("the descriptors for metrics cannot be read")]
+    Measure(#[from] prost::DecodeError),
     /// The server failed.
     #[error("the server failed")]
     Serve(#[from] tonic::transport::Error),
@@ -77,8 +95,25 @@ pub struct App {
     config: Config,
     engine: Engine,
     facts: ServerFacts,
+    probe: Option<TcpListener>,
     /// Holds the data folder against a second server for as long as this one lives.
     _lock: Option<std::fs::File>,
+}
+
+/// Opens the catalog, and so brings its schema up to date.
+pub async fn open_catalog(config: &Config) -> Result<Catalog, AppError> {
+    let url = config.catalog_url.clone().unwrap_or_else(|| {
+        SecretString::from(format!("sqlite:{}", config.data_dir.join("catalog.db").display()))
+    });
+    let catalog_config = CatalogConfig { url, max_connections: config.catalog_connections };
+    Ok(Catalog::open(&catalog_config, CatalogClock::Database).await?)
+}
+
+/// Brings the schema of the catalog up to date, and does nothing else. A server does so when it starts, too.
+pub async fn migrate(config: &Config) -> Result<(), AppError> {
+    let embedded = config.catalog_url.is_none();
+    let _lock = if embedded { Some(lock_data_dir(&config.data_dir)?) } else { None };
+    open_catalog(config).await.map(drop)
 }
 
 impl App {
@@ -95,13 +130,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let embedded = config.catalog_url.is_none();
         let lock = if embedded { Some(lock_data_dir(&config.data_dir)?) } else { None };
-        let catalog_config = CatalogConfig {
-            url: config.catalog_url.clone().unwrap_or_else(|| {
-                SecretString::from(format!("sqlite:{}", config.data_dir.join("catalog.db").display()))
-            }),
-            max_connections: config.catalog_connections,
-        };
-        let catalog = Catalog::open(&catalog_config, CatalogClock::Database).await?;
+        let catalog = open_catalog(&config).await?;
         if catalog.dialect() == Dialect::Sqlite {
             // This process is the only one: whatever was running has ended with the one before.
             let mut tx = catalog.begin().await?;
@@ -130,7 +159,7 @@ impl App {
         };
         let engine = Engine::new(catalog, open(&storages)?, clock, rules);
         engine.ensure_site(&config.default_site).await?;
-        Ok(Self { config, engine, facts, _lock: lock })
+        Ok(Self { config, engine, facts, probe: None, _lock: lock })
     }
 
     /// The use cases, for tests and tools in the same process.
@@ -138,18 +167,33 @@ impl App {
         &self.engine
     }
 
+    /// Answers to probes and tells metrics on `listener`, too, without encryption and credentials.
+    #[must_use]
+    pub fn with_probe(self, listener: TcpListener) -> Self {
+        Self { probe: Some(listener), ..self }
+    }
+
     /// Serves on `listener` until `shutdown` ends, then drains: no new jobs, running ones handed back, calls ended.
     pub async fn serve(
-        self,
+        mut self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), AppError> {
         let stop = CancellationToken::new();
         let owner = format!("{}-{}", std::process::id(), uuid::Uuid::now_v7());
-        let worker = tokio::spawn(Worker::new(self.engine.clone(), owner, stop.clone()).run());
+        let works = self.config.role != Role::Api;
+        let worker = works.then(|| tokio::spawn(Worker::new(self.engine.clone(), owner, stop.clone()).run()));
         let (reporter, health) = tonic_health::server::health_reporter();
         let probing = tokio::spawn(report_health(self.engine.clone(), reporter.clone(), stop.clone()));
-        let mut routes = grpc::routes(&self.engine, self.facts.clone());
+        let mut routes = match self.config.role {
+            Role::All | Role::Api => grpc::routes(&self.engine, self.facts.clone()),
+            Role::Worker => Routes::builder(),
+        };
+        let probe = self.probe.take().map(|listener| {
+            let done = CancellationToken::new();
+            (tokio::spawn(serve_probe(listener, health.clone(), done.clone())), done)
+        });
+        let gauges = tokio::spawn(keep_gauges(self.engine.clone(), stop.clone()));
         routes.add_service(health);
         routes.add_service(reflection().build_v1()?);
         routes.add_service(reflection().build_v1alpha()?);
@@ -166,6 +210,7 @@ impl App {
             .max_concurrent_streams(Some(200))
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .layer(MeasureLayer::new()?)
             .layer(DrainLayer(self.engine.clone()))
             .layer(AuthLayer(Tokens::new(&self.config.tokens)))
             .add_routes(routes.routes())
@@ -189,7 +234,7 @@ impl App {
         let last = LAST_WORDS.min(drain / 4);
         let mut drained = pin!(async {
             let served = server.await;
-            (served, worker.await, probing.await)
+            (served, OptionFuture::from(worker).await, probing.await, gauges.await)
         });
         let mut ended = tokio::time::timeout(drain - last, &mut drained).await;
         if ended.is_err() {
@@ -198,10 +243,56 @@ impl App {
             ended = tokio::time::timeout(last, drained).await;
             tracing::warn!(unheard = ended.is_err(), "some calls had to be dropped");
         }
+        // Until here probes hear that nothing is served any more.
+        if let Some((probe, done)) = probe {
+            done.cancel();
+            drop(probe.await);
+        }
         if let Ok((served, ..)) = ended {
             served?;
         }
         Ok(())
+    }
+}
+
+/// Health and metrics until `done`: what a kubelet and a Prometheus ask for, and nothing else.
+async fn serve_probe<H: tonic_health::pb::health_server::Health>(
+    listener: TcpListener,
+    health: HealthServer<H>,
+    done: CancellationToken,
+) {
+    // Recording begins with the process, not with the first look.
+    let recorder = telemetry::metrics();
+    let render = move || std::future::ready(recorder.map(PrometheusHandle::render).unwrap_or_default());
+    let router = Routes::new(health).into_axum_router().route("/metrics", axum::routing::get(render));
+    let served = Server::builder()
+        .accept_http1(true)
+        .add_routes(Routes::from(router))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), done.cancelled());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "probes are not answered any more");
+    }
+}
+
+/// Brings the metrics of the catalog up to date; those of the storages, which cost more, now and then.
+async fn keep_gauges(engine: Engine, stop: CancellationToken) {
+    let Some(recorder) = telemetry::metrics() else { return };
+    for round in 0_u64.. {
+        let update = async {
+            engine.update_gauges().await;
+            if round % GAUGE_ROUNDS == 0 {
+                engine.update_storage_gauges().await;
+            }
+            recorder.run_upkeep();
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = update => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(GAUGES) => {}
+        }
     }
 }
 
@@ -239,6 +330,7 @@ async fn report_health(engine: Engine, reporter: HealthReporter, stop: Cancellat
     // Courses too: they are published and downloaded.
     const READ: [&str; 2] = ["coursevault.v1.BackupService", "coursevault.v1.CourseService"];
     const WRITE: [&str; 2] = ["coursevault.v1.RestoreService", "coursevault.v1.TransferService"];
+    reporter.set_service_status(LIVE, ServingStatus::Serving).await;
     loop {
         let (catalog, storage) = (engine.catalog_answers().await, engine.storage_health().await);
         let is_out = |service: &&str| match storage {
@@ -253,6 +345,8 @@ async fn report_health(engine: Engine, reporter: HealthReporter, stop: Cancellat
                 return;
             }
             reporter.set_service_status(service, status).await;
+            let told = if service.is_empty() { "all" } else { service };
+            metrics::gauge!(metric::HEALTH, "service" => told).set(f64::from(u8::from(serves)));
         }
         tokio::select! {
             () = stop.cancelled() => return,

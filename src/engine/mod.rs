@@ -19,6 +19,7 @@ mod directory_tests;
 mod encode;
 mod error;
 mod feed;
+mod gauges;
 mod holds;
 mod ingest;
 mod intake;
@@ -39,6 +40,7 @@ mod stored;
 mod sweep;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 mod uploads;
 mod users;
 
