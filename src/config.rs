@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::ids::{SiteId, StorageName};
-use crate::limits::Limits;
+use crate::limits::{Care, Limits};
 use crate::telemetry::LogFormat;
 use crate::vault::StorageConfig;
 
@@ -38,6 +38,8 @@ pub struct Config {
     pub tokens: Vec<Token>,
     /// Bounds.
     pub limits: Limits,
+    /// How the service cares for what it stores.
+    pub care: Care,
     /// Days until a deleted archive may be purged.
     pub grace_days: u32,
     /// Most days for which an archive can be shared at once.
@@ -105,6 +107,7 @@ impl Default for Config {
             default_site: site_main(),
             tokens: Vec::new(),
             limits: Limits::default(),
+            care: Care::default(),
             grace_days: 30,
             share_days: 90,
             lease_seconds: 30,

@@ -150,6 +150,7 @@ const PARTS: &[(&str, &str, &str, &str)] = &[
     ("`[storages.NAME]`", "src/vault/config.rs", "StorageConfig", ""),
     ("`[[tokens]]`", "src/config.rs", "Token", ""),
     ("`[limits]`", "src/limits.rs", "Limits", ""),
+    ("`[care]`", "src/limits.rs", "Care", ""),
 ];
 
 #[test]

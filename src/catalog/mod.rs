@@ -17,6 +17,7 @@ mod accounts;
 mod archive_changes;
 mod archive_list;
 mod archives;
+mod chores;
 mod claims;
 mod contents;
 mod courses;
@@ -33,6 +34,7 @@ mod sites;
 mod sql;
 mod uploads;
 mod values;
+mod verification;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +49,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 pub use accounts::{AccountQuery, AccountRow};
 pub use archive_list::{ArchivePosition, ArchiveQuery};
 pub use archives::{ArchiveRow, HoldRow};
+pub use chores::{Chore, DueChore};
 pub use claims::{ClaimedJob, HeartbeatAnswer};
 pub use contents::{ContentRow, Location, PackRow, StorageUseRow};
 pub use courses::{CourseQuery, CourseRow, RevisionRow};
@@ -61,6 +64,7 @@ pub use shares::ShareRow;
 pub use sites::SiteRow;
 pub use uploads::{NewPart, PartRow, UploadRow, WriterLease};
 pub use values::{ArchiveOrigin, ArchiveType, Area, RevisionOrigin, UploadState};
+pub use verification::{Damage, VerificationRow};
 
 /// Where the catalog is.
 #[derive(Clone, Debug)]
@@ -247,6 +251,7 @@ fn migrations() -> Vec<Migration> {
         step(1, "init", include_str!("migrations/0001_init.sql")),
         step(2, "shares and holds", include_str!("migrations/0002_shares_holds.sql")),
         step(3, "directory", include_str!("migrations/0003_directory.sql")),
+        step(20, "care of the store", include_str!("migrations/0020_store.sql")),
     ]
 }
 

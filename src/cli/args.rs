@@ -80,6 +80,8 @@ pub enum Command {
     Copy(Copy),
     /// Make an archive of another one, with other settings: without users, anonymised, or of a part.
     Convert(Convert),
+    /// Check every byte of archives. Exit code 1 when something is damaged.
+    Verify(Verify),
     /// Restore an archive into a new course.
     Restore(Box<super::restore::Restore>),
     /// Undo a restore.
@@ -272,6 +274,23 @@ pub enum After {
     Keep,
     /// It goes, once the server has stored it under the digest of what was read.
     Remove,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// The archive.
+    #[arg(required_unless_present = "all")]
+    pub archive: Option<String>,
+    /// All archives of the site; of those that were not checked for the longest time only --count.
+    #[arg(long, conflicts_with = "archive")]
+    pub all: bool,
+    /// With --all: so many at most.
+    #[arg(long, value_name = "N", requires = "all", default_value_t = 0)]
+    pub count: i32,
+    /// Do not wait until it is done.
+    #[arg(long)]
+    pub detach: bool,
 }
 
 /// Arguments of `backup`.
@@ -492,6 +511,7 @@ pub enum JobKind {
     Rollback,
     Convert,
     Copy,
+    Verify,
 }
 
 impl From<JobKind> for proto::job::Kind {
@@ -503,6 +523,7 @@ impl From<JobKind> for proto::job::Kind {
             JobKind::Rollback => Self::Rollback,
             JobKind::Convert => Self::Convert,
             JobKind::Copy => Self::Copy,
+            JobKind::Verify => Self::Verify,
         }
     }
 }

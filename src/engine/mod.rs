@@ -9,6 +9,7 @@ mod archives;
 mod assemble;
 mod backup;
 mod call;
+mod care;
 mod compare;
 mod copy;
 mod courses;
@@ -43,6 +44,7 @@ mod tests;
 pub mod trace;
 mod uploads;
 mod users;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +56,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, Timestamp};
 use crate::format::Format;
 use crate::ids::{SiteId, StorageName};
-use crate::limits::Limits;
+use crate::limits::{Care, Limits};
 use crate::reason::Reason;
 use crate::vault::{Storage, Vault};
 
@@ -99,6 +101,8 @@ pub enum StorageHealth {
 pub struct Rules {
     /// Bounds.
     pub limits: Limits,
+    /// How the service cares for what it stores.
+    pub care: Care,
     /// The storage for everything, until areas are mapped to storages of their own.
     pub storage: StorageName,
     /// Time until a deleted archive may be purged.

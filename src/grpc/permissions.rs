@@ -33,6 +33,7 @@ pub fn permission(path: &str) -> Option<Permission> {
         | "BackupService/ListArchives"
         | "BackupService/ListArchiveMembers"
         | "BackupService/InspectArchive" => any("coursevault/archive:view"),
+        "BackupService/VerifyArchive" => any("coursevault/archive:verify"),
         "BackupService/UpdateArchive" | "BackupService/DeleteArchive" | "BackupService/UndeleteArchive" => {
             any("moodle/restore:managefiles")
         }
@@ -56,6 +57,7 @@ pub fn permission(path: &str) -> Option<Permission> {
         }
         "JobService/CancelJob" | "JobService/RetryJob" => any("coursevault/job:manage"),
         "AdminService/CreateSite" | "AdminService/UpdateSite" => administrators("moodle/site:config"),
+        "AdminService/VerifyArchives" => administrators("coursevault/archive:verify"),
         "AdminService/ImportUsers" => administrators("moodle/site:uploadusers"),
         "AdminService/GetUser" | "AdminService/ListUsers" => administrators("moodle/user:viewalldetails"),
         "AdminService/DeleteUsers" => administrators("moodle/user:delete"),

@@ -28,6 +28,7 @@ mod observability;
 mod refused_uploads;
 mod restores;
 mod settings;
+mod store;
 mod surface;
 mod transfer;
 mod users;
