@@ -103,8 +103,10 @@ fn fields(source: &str, name: &str) -> Vec<Field> {
 fn default(source: &str, owner: &str, field: &Field) -> String {
     let begin = format!("impl Default for {owner} {{");
     let body = source.split(&begin).nth(1).and_then(|text| text.split("\n}\n").next()).unwrap_or_default();
-    let line = body.lines().find_map(|line| line.trim().strip_prefix(&format!("{}: ", field.name)));
-    let Some(value) = line.map(|line| line.trim_end_matches(',')) else {
+    // A struct of one field stands in one line.
+    let mut parts = body.lines().flat_map(|line| line.split(['{', '}'])).map(str::trim);
+    let value = parts.find_map(|part| part.strip_prefix(&format!("{}: ", field.name)));
+    let Some(value) = value.map(|value| value.trim_end_matches(',')) else {
         return if field.of == "bool" { "`false`".into() } else { String::new() };
     };
     if let Some(inner) = value.strip_prefix("SocketAddr::from(([").and_then(|v| v.strip_suffix("))")) {
