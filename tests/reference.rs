@@ -234,7 +234,9 @@ fn values(page: &mut String, comments: &Comments, path: &[i32], outer: &str, eac
 fn calls() {
     let set = FileDescriptorSet::decode(coursevault::proto::DESCRIPTOR_SET).expect("descriptors");
     let (mut services, mut messages) = (String::new(), String::new());
-    for file in set.file.iter().filter(|file| file.package() == "coursevault.v1") {
+    let mut files: Vec<_> = set.file.iter().filter(|file| file.package() == "coursevault.v1").collect();
+    files.sort_by_key(|file| file.name().to_owned());
+    for file in files {
         let locations = file.source_code_info.iter().flat_map(|info| &info.location);
         let comments: Comments = locations
             .map(|location| (location.path.clone(), location.leading_comments().to_owned()))
