@@ -30,14 +30,15 @@ const RECORD: &str = ".coursevault-push.jsonl";
 struct Look {
     size: u64,
     /// When it was last written, in milliseconds since 1970.
-    modified_ms: u128,
+    modified_ms: u64,
 }
 
 impl Look {
     fn at(path: &Path) -> std::io::Result<Self> {
         let meta = std::fs::metadata(path)?;
         let modified = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Self { size: meta.len(), modified_ms: modified.as_millis() })
+        let modified_ms = u64::try_from(modified.as_millis()).unwrap_or(u64::MAX);
+        Ok(Self { size: meta.len(), modified_ms })
     }
 }
 
