@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         [
             "admin",
             "archive",
+            "audit",
             "backup",
             "course",
             "directory",

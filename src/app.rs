@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
 use crate::catalog::{Catalog, CatalogClock, CatalogConfig, Dialect};
@@ -21,13 +21,18 @@ use crate::clock::Clock;
 use crate::config::{Config, storage_primary};
 use crate::engine::{Engine, Rules, StorageHealth};
 use crate::format::Format;
-use crate::grpc::{self, AuthLayer, DrainLayer, ServerFacts, Tokens};
+use crate::grpc::{self, AuthLayer, DrainLayer, Gate, Rates, ServerFacts};
+use crate::identity::Identities;
 use crate::ids::StorageName;
+use crate::transport::{Tls, connections};
 use crate::vault::{StorageConfig, Vault, VaultError};
 use crate::worker::Worker;
 
 /// Of the time to drain: calls that are left then are told so, and their answers have this long to get out.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Files that may change while the server runs are looked at this often.
+const RELOAD: Duration = Duration::from_secs(5);
 
 /// Why a server cannot start or run.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +72,15 @@ pub enum AppError {
         /// Which, and what is wrong.
         what: String,
     },
+    /// Who may call cannot be told.
+    #[error(transparent)]
+    Identities(#[from] crate::config::ConfigError),
+    /// TLS cannot be served.
+    #[error(transparent)]
+    Tls(#[from] crate::transport::TlsError),
+    /// Nothing can listen for probes.
+    #[error("cannot listen on probe_listen")]
+    Probes(#[source] std::io::Error),
     /// The server failed.
     #[error("the server failed")]
     Serve(#[from] tonic::transport::Error),
@@ -77,6 +91,10 @@ pub struct App {
     config: Config,
     engine: Engine,
     facts: ServerFacts,
+    identities: Arc<Identities>,
+    tls: Option<Arc<Tls>>,
+    /// The listener for probes and metrics.
+    probes: Option<TcpListener>,
     /// Holds the data folder against a second server for as long as this one lives.
     _lock: Option<std::fs::File>,
 }
@@ -93,6 +111,16 @@ impl App {
         clock: Arc<dyn Clock>,
         open: impl FnOnce(&BTreeMap<StorageName, StorageConfig>) -> Result<Vault, VaultError>,
     ) -> Result<Self, AppError> {
+        let identities = Identities::open(config.identities(), config.principals_file.clone())?;
+        let identities = Arc::new(identities);
+        let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
+        let probes = match config.probe_listen {
+            Some(address) => Some(TcpListener::bind(address).await.map_err(AppError::Probes)?),
+            None => None,
+        };
+        if !config.listen.ip().is_loopback() && tls.is_none() {
+            tracing::warn!("credentials and contents travel in clear unless something before the server encrypts");
+        }
         let embedded = config.catalog_url.is_none();
         let lock = if embedded { Some(lock_data_dir(&config.data_dir)?) } else { None };
         let catalog_config = CatalogConfig {
@@ -121,6 +149,7 @@ impl App {
         };
         let rules = Rules {
             limits: config.limits.clone(),
+            quotas: config.quotas.clone(),
             storage: storage_primary(),
             grace: Duration::from_secs(u64::from(config.grace_days) * 86_400),
             longest_share: Duration::from_secs(u64::from(config.share_days) * 86_400),
@@ -130,7 +159,7 @@ impl App {
         };
         let engine = Engine::new(catalog, open(&storages)?, clock, rules);
         engine.ensure_site(&config.default_site).await?;
-        Ok(Self { config, engine, facts, _lock: lock })
+        Ok(Self { config, engine, facts, identities, tls, probes, _lock: lock })
     }
 
     /// The use cases, for tests and tools in the same process.
@@ -148,18 +177,18 @@ impl App {
         let owner = format!("{}-{}", std::process::id(), uuid::Uuid::now_v7());
         let worker = tokio::spawn(Worker::new(self.engine.clone(), owner, stop.clone()).run());
         let (reporter, health) = tonic_health::server::health_reporter();
+        let reading = tokio::spawn(keep_files(Arc::clone(&self.identities), self.tls.clone(), stop.clone()));
         let probing = tokio::spawn(report_health(self.engine.clone(), reporter.clone(), stop.clone()));
         let mut routes = grpc::routes(&self.engine, self.facts.clone());
-        routes.add_service(health);
-        routes.add_service(reflection().build_v1()?);
-        routes.add_service(reflection().build_v1alpha()?);
-        let incoming = TcpListenerStream::new(listener).map(|stream| {
-            stream.inspect(|stream| {
-                // Without it the last packet of every small answer waits for an acknowledgement.
-                let _ = stream.set_nodelay(true);
-            })
-        });
-        let closing = CancellationToken::new();
+        routes.add_service(health.clone());
+        if self.config.reflection {
+            routes.add_service(reflection().build_v1()?);
+            routes.add_service(reflection().build_v1alpha()?);
+        }
+        let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
+        let incoming = connections(listener, self.tls.clone(), closing.clone());
+        let limits = &self.config.limits;
+        let rates = Rates::new(limits.calls_per_second, limits.calls_at_once);
         let server = Server::builder()
             .initial_stream_window_size(Some(2 << 20))
             .initial_connection_window_size(Some(4 << 20))
@@ -167,10 +196,11 @@ impl App {
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .layer(DrainLayer(self.engine.clone()))
-            .layer(AuthLayer(Tokens::new(&self.config.tokens)))
+            .layer(AuthLayer(Gate::new(Arc::clone(&self.identities), rates)))
             .add_routes(routes.routes())
             .serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
         let mut server = Box::pin(server);
+        let probes = self.probes.map(|listener| tokio::spawn(serve_probes(listener, health, stopped.clone())));
         tokio::select! {
             served = &mut server => {
                 stop.cancel();
@@ -187,9 +217,10 @@ impl App {
         closing.cancel();
         let drain = Duration::from_secs(self.config.drain_seconds.into());
         let last = LAST_WORDS.min(drain / 4);
+        // Probes are answered until the last call is: what is not asked any more is taken for dead.
         let mut drained = pin!(async {
             let served = server.await;
-            (served, worker.await, probing.await)
+            (served, worker.await, probing.await, reading.await)
         });
         let mut ended = tokio::time::timeout(drain - last, &mut drained).await;
         if ended.is_err() {
@@ -197,6 +228,11 @@ impl App {
             // Half-open connections could keep a server from ending for hours, so what is left then is dropped.
             ended = tokio::time::timeout(last, drained).await;
             tracing::warn!(unheard = ended.is_err(), "some calls had to be dropped");
+        }
+        stopped.cancel();
+        if let Some(probes) = probes {
+            // It holds nothing that must be kept.
+            probes.abort();
         }
         if let Ok((served, ..)) = ended {
             served?;
@@ -210,6 +246,65 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(crate::proto::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// Serves what probes and metrics need, in clear: health, and nothing else of the service.
+async fn serve_probes(
+    listener: TcpListener,
+    health: HealthServer<impl Health>,
+    stopped: CancellationToken,
+) {
+    let router = probe_routes(health);
+    let incoming = connections(listener, None, stopped.clone());
+    let served = Server::builder()
+        .accept_http1(true)
+        .max_concurrent_streams(Some(16))
+        .add_routes(router)
+        .serve_with_incoming_shutdown(incoming, stopped.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "probes are not answered any more");
+    }
+}
+
+/// What the second port answers.
+fn probe_routes(health: HealthServer<impl Health>) -> Routes {
+    Routes::new(health)
+}
+
+/// Reads the files of principals and certificates again when they were written, or when the process is told to (SIGHUP).
+async fn keep_files(identities: Arc<Identities>, tls: Option<Arc<Tls>>, stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    if !identities.has_file() && tls.is_none() {
+        // Nothing to read: SIGHUP means what it always means.
+        return;
+    }
+    let mut told = signal(SignalKind::hangup()).ok();
+    loop {
+        let hangup = async {
+            match &mut told {
+                Some(told) => drop(told.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        let is_told = tokio::select! {
+            () = stop.cancelled() => return,
+            () = hangup => true,
+            () = tokio::time::sleep(RELOAD) => false,
+        };
+        if is_told || identities.is_stale() {
+            match identities.reload() {
+                Ok(()) => tracing::info!("principals are read again"),
+                Err(error) => tracing::error!(%error, "principals stay as they were"),
+            }
+        }
+        if let Some(tls) = tls.as_ref().filter(|tls| is_told || tls.is_stale()) {
+            match tls.reload() {
+                Ok(()) => tracing::info!("certificates are read again"),
+                Err(error) => tracing::error!(%error, "certificates stay as they were"),
+            }
+        }
+    }
 }
 
 /// The configured storages, or a folder beside the catalog.

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::ids::{SiteId, StorageName};
-use crate::limits::Limits;
+use crate::limits::{Limits, Quota};
 use crate::telemetry::LogFormat;
 use crate::vault::StorageConfig;
 
@@ -17,7 +17,7 @@ use crate::vault::StorageConfig;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Address to listen on. Without tokens it must be a loopback address.
+    /// Address to listen on. Without principals it must be a loopback address.
     pub listen: SocketAddr,
     /// Folder of the embedded catalog and of the embedded storage.
     pub data_dir: PathBuf,
@@ -31,6 +31,22 @@ pub struct Config {
     pub default_site: SiteId,
     /// Who may call, by the SHA-256 of a token. Without any: everybody on this machine is the administrator `local`.
     pub tokens: Vec<Token>,
+    /// Who may call, in full.
+    pub principals: Vec<PrincipalConfig>,
+    /// Roles beside those that the service knows.
+    pub roles: BTreeMap<String, RoleConfig>,
+    /// A file with more `principals`, `roles` and `tokens`. It is read again on SIGHUP and when it was written.
+    pub principals_file: Option<PathBuf>,
+    /// TLS on `listen`. Without it, in clear.
+    pub tls: Option<TlsConfig>,
+    /// A second address, in clear, for probes and metrics only: `grpc.health.v1.Health` and nothing of the service.
+    pub probe_listen: Option<SocketAddr>,
+    /// Whether those who are known may ask for the descriptors of the services.
+    pub reflection: bool,
+    /// Issuers whose signed tokens (JWT) are believed.
+    pub issuers: Vec<IssuerConfig>,
+    /// What each site may take; `*` stands for those that are not named.
+    pub quotas: BTreeMap<String, Quota>,
     /// Bounds.
     pub limits: Limits,
     /// Days until a deleted archive may be purged.
@@ -67,6 +83,119 @@ pub struct Token {
     pub sites: Vec<SiteId>,
 }
 
+/// TLS. The files are PEM, and are read again on SIGHUP and when they were written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The server's certificate, then those up to its authority.
+    pub certificate_file: PathBuf,
+    /// Its key.
+    pub key_file: PathBuf,
+    /// Authorities whose certificates clients may show. Without it, none is asked for.
+    #[serde(default)]
+    pub client_ca_file: Option<PathBuf>,
+    /// Whether a client without a certificate is refused before it says anything.
+    #[serde(default)]
+    pub client_required: bool,
+}
+
+/// Somebody who may call.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PrincipalConfig {
+    /// Its name, as resources and the record show it.
+    pub name: String,
+    /// SHA-256 of its tokens, 64 hex digits each: one, or two while it changes.
+    pub tokens: Vec<crate::digest::Sha256>,
+    /// Names in its client certificates: `uri:spiffe://…`, `dns:…`, or `sha256:…` of a certificate itself.
+    pub certificates: Vec<String>,
+    /// What it may do where: `ROLE@*`, `ROLE@sites/SITE` or `ROLE@sites/SITE/courses/COURSE`.
+    pub grants: Vec<String>,
+    /// Whether it may act for people, within what it may do itself.
+    pub acts_for_others: bool,
+}
+
+/// An issuer of signed tokens (OpenID Connect, OAuth 2.0).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// Its name, the claim `iss`.
+    pub issuer: String,
+    /// What tokens for this service have as `aud`.
+    pub audience: String,
+    /// What stands before the names of its people, so that nobody gets the name of somebody else who is known here; may be empty.
+    pub prefix: String,
+    /// Where its keys are: an address (https, or of this machine) …
+    #[serde(default)]
+    pub jwks_url: Option<String>,
+    /// … or a file.
+    #[serde(default)]
+    pub jwks_file: Option<PathBuf>,
+    /// The claim that is the name.
+    #[serde(default = "claim_sub")]
+    pub name_claim: String,
+    /// The claim with a list of grants, `ROLE@PLACE`. Without it, only what is granted to the name in this configuration counts.
+    #[serde(default)]
+    pub roles_claim: Option<String>,
+    /// The sites on which its grants count.
+    #[serde(default)]
+    pub sites: Vec<SiteId>,
+    /// Seconds that its clock and ours may differ.
+    #[serde(default = "leeway")]
+    pub leeway_seconds: u32,
+}
+
+fn claim_sub() -> String {
+    "sub".into()
+}
+
+const fn leeway() -> u32 {
+    60
+}
+
+/// A role that an operator defines.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoleConfig {
+    /// Names of capabilities, see docs/permissions.md.
+    pub capabilities: Vec<String>,
+}
+
+/// Everybody who may call, and the roles for them: a part of the configuration, and the whole of `principals_file`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PrincipalsConfig {
+    /// Roles beside those that the service knows.
+    pub roles: BTreeMap<String, RoleConfig>,
+    /// Principals in full.
+    pub principals: Vec<PrincipalConfig>,
+    /// Issuers whose signed tokens are believed.
+    pub issuers: Vec<IssuerConfig>,
+    /// Principals in short: an administrator, or a service on some sites.
+    pub tokens: Vec<Token>,
+}
+
+impl PrincipalsConfig {
+    /// Reads a file.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        config::Config::builder()
+            .add_source(config::File::from(file).format(config::FileFormat::Toml))
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .map_err(|error| ConfigError(vec![error.to_string()]))
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn and(mut self, more: Self) -> Self {
+        self.roles.extend(more.roles);
+        self.principals.extend(more.principals);
+        self.issuers.extend(more.issuers);
+        self.tokens.extend(more.tokens);
+        self
+    }
+}
+
 /// Why a configuration cannot be used. Lists everything that is wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("configuration: {}", .0.join("; "))]
@@ -82,6 +211,14 @@ impl Default for Config {
             storages: BTreeMap::new(),
             default_site: site_main(),
             tokens: Vec::new(),
+            principals: Vec::new(),
+            roles: BTreeMap::new(),
+            principals_file: None,
+            tls: None,
+            probe_listen: None,
+            reflection: true,
+            issuers: Vec::new(),
+            quotas: BTreeMap::new(),
             limits: Limits::default(),
             grace_days: 30,
             share_days: 90,
@@ -140,9 +277,9 @@ impl Config {
 
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        if self.tokens.is_empty() && !self.listen.ip().is_loopback() {
+        if !self.authenticates() && !self.listen.ip().is_loopback() {
             faults.push(format!(
-                "listen: {} is reachable from other machines, so tokens must be configured",
+                "listen: {} is reachable from other machines, so principals must be configured",
                 self.listen
             ));
         }
@@ -160,6 +297,12 @@ impl Config {
         for token in self.tokens.iter().filter(|token| token.principal.is_empty()) {
             faults.push(format!("tokens: the token {} has no principal", token.sha256));
         }
+        if self.tls.as_ref().is_some_and(|tls| tls.client_required && tls.client_ca_file.is_none()) {
+            faults.push("tls.client_required: needs tls.client_ca_file".into());
+        }
+        if self.probe_listen.is_some_and(|probe| probe == self.listen && probe.port() != 0) {
+            faults.push("probe_listen: must be another address than listen".into());
+        }
         if self.limits.concurrent_jobs == 0 || self.limits.concurrent_ingests == 0 {
             faults.push("limits: concurrent_jobs and concurrent_ingests must be at least 1".into());
         }
@@ -170,6 +313,24 @@ impl Config {
             faults.push(format!("log: {:?} is no list of directives", self.log));
         }
         faults
+    }
+
+    /// Whether callers must show who they are.
+    pub fn authenticates(&self) -> bool {
+        !self.tokens.is_empty()
+            || !self.principals.is_empty()
+            || !self.issuers.is_empty()
+            || self.principals_file.is_some()
+    }
+
+    /// Who may call, as far as it stands in the configuration itself.
+    pub fn identities(&self) -> PrincipalsConfig {
+        PrincipalsConfig {
+            roles: self.roles.clone(),
+            principals: self.principals.clone(),
+            issuers: self.issuers.clone(),
+            tokens: self.tokens.clone(),
+        }
     }
 
     /// Time until a worker's claim on a job ends without a sign of life.

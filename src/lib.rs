@@ -2,22 +2,25 @@
 //!
 //! Code map, lowest first; imports point downward only (a test reads the `use` lines and holds this):
 //!
-//! - values: [`calendar`], [`clock`], [`digest`], [`ids`], [`label`], [`limits`], [`principal`], [`reason`]
+//! - values: [`calendar`], [`capability`], [`clock`], [`digest`], [`ids`], [`label`], [`limits`], [`principal`], [`reason`]
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
 //!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`renumber`] (new ids, and every reference follows),
 //!   [`matching`] (what becomes of every id of an archive that is restored), [`merge`] (one tree into another),
 //!   [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`],
-//!   [`access`] (who may do what with an archive), [`filter`] (what callers ask lists for), [`retention`] (how long archives are kept),
+//!   [`audit`] (what was done, as a chain), [`access`] (who may do what with an archive), [`filter`] (what callers ask lists for), [`retention`] (how long archives are kept),
 //!   [`schedule`] (when the service does things by itself), [`directory`] (who is known on a site)
 //! - adapters, strangers to each other: [`catalog`] (SQL), [`vault`] (object storage)
 //! - [`engine`]: use cases, the only place where domain meets adapters
+//! - [`identity`]: who callers are, by tokens, certificates and what issuers vouch for; [`transport`]: connections, TLS
 //! - drivers: [`grpc`], [`worker`], [`cli`]; [`app`] puts everything together
 
 pub mod access;
 pub mod app;
 pub mod archive;
+pub mod audit;
 pub mod backup;
 pub mod calendar;
+pub mod capability;
 pub mod catalog;
 pub mod choice;
 pub mod cli;
@@ -32,6 +35,7 @@ pub mod engine;
 pub mod filter;
 pub mod format;
 pub mod grpc;
+pub mod identity;
 pub mod ids;
 pub mod job;
 pub mod label;
@@ -47,6 +51,7 @@ pub mod retention;
 pub mod schedule;
 pub mod shutdown;
 pub mod telemetry;
+pub mod transport;
 pub mod vault;
 pub mod worker;
 

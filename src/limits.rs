@@ -31,6 +31,22 @@ pub struct Limits {
     pub concurrent_ingests: usize,
     /// Jobs run at once in this process.
     pub concurrent_jobs: usize,
+    /// Calls that one principal may make in a second on this process, on average; 0 for as many as it likes.
+    pub calls_per_second: u32,
+    /// Calls that one principal may make at once after a pause.
+    pub calls_at_once: u32,
+}
+
+/// What a site may take. What is not given has no bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quota {
+    /// Bytes in all storages, with all that is written around contents.
+    pub bytes: Option<u64>,
+    /// Archives that are not deleted.
+    pub archives: Option<u64>,
+    /// Jobs that have not ended.
+    pub jobs: Option<u64>,
 }
 
 impl Default for Limits {
@@ -49,6 +65,8 @@ impl Default for Limits {
             chunk_bytes: 2 << 20,
             concurrent_ingests: 8,
             concurrent_jobs: 2,
+            calls_per_second: 500,
+            calls_at_once: 2000,
         }
     }
 }

@@ -34,6 +34,8 @@ reasons! {
     CredentialsMissing = "CREDENTIALS_MISSING",
     /// Credentials that nobody has.
     CredentialsInvalid = "CREDENTIALS_INVALID",
+    /// The issuer of the credentials does not answer, so that they cannot be checked.
+    IssuerUnavailable = "ISSUER_UNAVAILABLE",
     /// The principal may not do this, whether the thing exists or not.
     PermissionDenied = "PERMISSION_DENIED",
 
@@ -185,6 +187,14 @@ reasons! {
     CatalogUnavailable = "CATALOG_UNAVAILABLE",
     /// The catalog holds a row that cannot be.
     CatalogCorrupt = "CATALOG_CORRUPT",
+    /// The site has as many bytes as it may.
+    QuotaBytes = "QUOTA_BYTES",
+    /// The site has as many archives as it may.
+    QuotaArchives = "QUOTA_ARCHIVES",
+    /// The site waits for as many jobs as it may.
+    QuotaJobs = "QUOTA_JOBS",
+    /// The principal calls more often than it may.
+    RateLimited = "RATE_LIMITED",
     /// Too much at once.
     Overloaded = "OVERLOADED",
     /// The server is stopping.

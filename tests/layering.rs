@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Levels, lowest first: a module may name modules of its own level's list and of all levels below it.
-const VALUES: &[&str] = &["calendar", "clock", "digest", "ids", "label", "limits", "principal", "reason"];
+const VALUES: &[&str] = &["calendar", "capability", "clock", "digest", "ids", "label", "limits", "principal", "reason"];
 const DOMAIN: &[&str] = &[
     "access",
     "archive",
+    "audit",
     "backup",
     "choice",
     "compare",
@@ -35,14 +36,15 @@ fn allowed(module: &str) -> Option<Vec<&'static str>> {
         "catalog" | "vault" => below(&[VALUES, DOMAIN]),
         "engine" => below(&[VALUES, DOMAIN, &["catalog", "vault"]]),
         // A handler turns rows into messages, so it sees the rows' types; the configuration holds the tokens.
-        "grpc" => below(&[VALUES, DOMAIN, &["catalog", "engine", "proto", "config"]]),
+        "grpc" => below(&[VALUES, DOMAIN, &["catalog", "engine", "identity", "proto", "transport"]]),
         "worker" => below(&[VALUES, DOMAIN, &["catalog", "engine"]]),
         "config" => below(&[VALUES, &["vault", "telemetry"]]),
+        "identity" | "transport" => below(&[VALUES, &["config"]]),
         "telemetry" | "shutdown" => Some(Vec::new()),
         "app" => {
-            below(&[VALUES, DOMAIN, &["catalog", "vault", "engine", "grpc", "worker", "config", "proto"]])
+            below(&[VALUES, DOMAIN, &["catalog", "vault", "engine", "grpc", "identity", "transport", "worker", "config", "proto"]])
         }
-        "cli" => below(&[VALUES, DOMAIN, &["app", "config", "grpc", "proto", "shutdown", "telemetry"]]),
+        "cli" => below(&[VALUES, DOMAIN, &["app", "config", "grpc", "identity", "proto", "shutdown", "telemetry"]]),
         _ => None,
     }
 }
@@ -51,7 +53,7 @@ fn allowed(module: &str) -> Option<Vec<&'static str>> {
 const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["catalog"]),
     ("object_store", &["vault"]),
-    ("tonic", &["grpc", "app", "cli", "lib"]),
+    ("tonic", &["grpc", "app", "cli", "lib", "transport"]),
     ("tonic_types", &["grpc", "app", "cli"]),
     ("prost", &["grpc", "cli"]),
     ("quick_xml", &["compare", "derive", "format", "merge", "moodle"]),
@@ -60,7 +62,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("zip", &["archive", "cli"]),
     ("flate2", &["archive", "engine"]),
     ("md5", &["restore"]),
-    ("tokio", &["app", "catalog", "cli", "engine", "grpc", "shutdown", "vault", "worker"]),
+    ("tokio", &["app", "catalog", "cli", "engine", "grpc", "identity", "shutdown", "transport", "vault", "worker"]),
+    ("rustls", &["identity", "transport"]),
+    ("jsonwebtoken", &["identity"]),
+    ("reqwest", &["identity"]),
     ("anyhow", &["cli", "main"]),
 ];
 

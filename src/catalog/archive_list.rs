@@ -7,11 +7,11 @@ use super::archives::{ArchiveRow, archive_columns};
 use super::error::CatalogError;
 use super::sql;
 use super::values::Area;
-use crate::access::{Parts, seen_by};
+use crate::access::{Party, sights};
 use crate::clock::Timestamp;
 use crate::filter::{Comparison, Field, Filter, Operator, Order, OrderKey, Value};
 use crate::ids::{ArchiveId, CourseId, CourseName, SiteId};
-use crate::principal::Principal;
+use crate::principal::{Courses, Principal};
 
 /// Which archives of a site are wanted, by whom, and in which order.
 #[derive(Clone, Debug)]
@@ -167,18 +167,19 @@ impl<'q> Statement<'q> {
 
     /// What the viewer sees, by the same table that decides over single archives.
     fn visible(&mut self, viewer: &Principal) {
-        use crate::access::Party;
-        // Ownership and shares are the row's; all other parts are the viewer's in every archive.
-        let everywhere: Vec<Party> =
-            Parts { owner: false, shared: false, ..Parts::of(viewer, "", false) }.parties().collect();
-        let parties = everywhere.into_iter().chain([Party::Owner, Party::Shared]);
-        let parties: Vec<_> = parties.map(|party| (party, seen_by(party))).collect();
-        let seeing = parties.into_iter().filter(|(_, areas)| !areas.is_empty());
-        self.joined(" OR ", seeing, |statement, (party, areas)| {
+        let sights = sights(viewer, self.site);
+        if sights.is_empty() {
+            return self.push("1 = 0");
+        }
+        self.joined(" OR ", sights, |statement, sight| {
             statement.push("(area IN ");
-            statement.joined(", ", areas, |statement, area| statement.text(area.to_string()));
-            match party {
-                Party::Administrator | Party::Anyone => {}
+            statement.joined(", ", sight.areas, |statement, area| statement.text(area.to_string()));
+            if let Courses::Only(courses) = sight.courses {
+                statement.push(" AND course IN ");
+                statement.joined(", ", courses, |statement, course| statement.text(course.to_string()));
+            }
+            match sight.party {
+                Party::Administrator | Party::Manager | Party::Auditor | Party::Anyone => {}
                 Party::Owner => {
                     statement.push(" AND owner = ");
                     statement.text(statement.viewer.to_owned());

@@ -136,6 +136,17 @@ const COLUMNS: usize = 12;
 /// Digests in one statement that looks contents up.
 const LOOKUP: usize = sql::BATCH;
 
+/// What a site takes of what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SiteUse {
+    /// Bytes of its packs.
+    pub stored_bytes: u64,
+    /// Archives that are not deleted.
+    pub archives: u64,
+    /// Jobs that have not ended.
+    pub open_jobs: u64,
+}
+
 impl Catalog {
     /// All known forms of some contents. A content that is not known is not in the answer.
     pub async fn find_contents(
@@ -189,6 +200,26 @@ impl Catalog {
     }
 
     /// What a site holds, a row for each storage that it uses, by name.
+    /// See [`SiteUse`].
+    pub async fn site_use(&self, site: &SiteId) -> Result<SiteUse, CatalogError> {
+        let query = sqlx::query(
+            "SELECT
+                 (SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM packs WHERE site = $1) AS stored_bytes,
+                 (SELECT COUNT(*) FROM archives WHERE site = $1 AND delete_ms IS NULL) AS archives,
+                 (SELECT COUNT(*) FROM jobs
+                  WHERE site = $1 AND state IN ('PENDING', 'RUNNING', 'CANCELLING')) AS open_jobs",
+        )
+        .bind(sql::text(site));
+        let rows = sql::all_rows(&mut *self.read().await?, query).await?;
+        let missing = CatalogError::Driver { what: "a sum has no row".into() };
+        let cells = Cells::new(rows.first().ok_or(missing)?, "packs", &[]);
+        Ok(SiteUse {
+            stored_bytes: cells.count("stored_bytes")?,
+            archives: cells.count("archives")?,
+            open_jobs: cells.count("open_jobs")?,
+        })
+    }
+
     pub async fn storage_report(&self, site: &SiteId) -> Result<Vec<StorageUseRow>, CatalogError> {
         // every measure as rows of its own, then one sum for each storage: joins would count rows twice
         let query = sqlx::query(

@@ -76,6 +76,8 @@ pub struct CourseQuery {
     pub id_number: String,
     /// Deleted ones too.
     pub show_deleted: bool,
+    /// Only those among these.
+    pub among: Option<Vec<CourseId>>,
     /// Only those of later ids.
     pub after: Option<CourseId>,
 }
@@ -200,6 +202,14 @@ impl Catalog {
             // LIKE minds the case of letters on one of the databases only, and has wildcards.
             let each = columns.iter().map(|column| format!("REPLACE({column}, ${n}, '') <> {column}"));
             statement.push_str(&format!(" AND ({})", each.collect::<Vec<_>>().join(" OR ")));
+        }
+        if let Some(courses) = &query.among {
+            if courses.is_empty() {
+                return Ok(Vec::new());
+            }
+            let list = sql::placeholders(texts.len() + 4, courses.len());
+            statement.push_str(&format!(" AND course IN ({list})"));
+            texts.extend(courses.iter().map(ToString::to_string));
         }
         statement.push_str(" ORDER BY course LIMIT $3");
         let bound = sqlx::query(sqlx::AssertSqlSafe(statement))

@@ -5,6 +5,7 @@ use super::sql::{self, Cells, Stored};
 use super::{Catalog, Newest, Tx};
 use crate::clock::Timestamp;
 use crate::ids::{CourseId, JobId, JobName, SiteId};
+use crate::principal::Courses;
 use crate::job::{JobKind, JobPayload, JobResult, JobState, Priority, Problem, Progress};
 
 /// A unit of work in the background.
@@ -28,6 +29,8 @@ pub struct JobRow {
     pub source: Option<String>,
     /// The principal that asked for it.
     pub requester: String,
+    /// The service that asked for it in the requester's name.
+    pub requester_via: Option<String>,
     /// Trace of the call that asked for it (W3C `traceparent`).
     pub trace: Option<String>,
     /// How far it is.
@@ -77,6 +80,8 @@ pub struct NewJob {
     pub source: Option<String>,
     /// The principal that asks for it.
     pub requester: String,
+    /// The service that asks for it in the requester's name.
+    pub requester_via: Option<String>,
     /// Trace of the call that asks for it (W3C `traceparent`).
     pub trace: Option<String>,
 }
@@ -90,8 +95,39 @@ pub struct JobFilter {
     pub kind: Option<JobKind>,
     /// Only those on this course.
     pub course: Option<CourseId>,
-    /// Without those that read an upload of somebody else than this principal.
-    pub without_uploads_but_of: Option<String>,
+    /// Only what this viewer sees.
+    pub viewer: Option<JobViewer>,
+}
+
+/// Who looks at jobs, and at which of them besides their own.
+#[derive(Clone, Debug)]
+pub struct JobViewer {
+    /// Its name.
+    pub name: String,
+    /// The courses whose jobs it sees; those that read an upload of somebody else are not among them.
+    pub courses: Courses,
+    /// The courses of which it sees all jobs, uploads included.
+    pub all_of: Courses,
+}
+
+impl JobViewer {
+    /// The condition, from the parameter of that number on, and what is bound to it.
+    fn condition(&self, first: usize) -> (String, Vec<String>) {
+        let mut bound = vec![self.name.clone()];
+        let mut any = vec![format!("requester = ${first}")];
+        for (courses, but) in [(&self.courses, "kind <> 'INGEST'"), (&self.all_of, "1 = 1")] {
+            match courses {
+                Courses::All => any.push(but.to_owned()),
+                Courses::Only(courses) if courses.is_empty() => {}
+                Courses::Only(courses) => {
+                    let list = sql::placeholders(first + bound.len(), courses.len());
+                    any.push(format!("(course IN ({list}) AND {but})"));
+                    bound.extend(courses.iter().map(ToString::to_string));
+                }
+            }
+        }
+        (format!(" AND ({})", any.join(" OR ")), bound)
+    }
 }
 
 /// The columns of a job, for all statements that read one; a macro, because `concat!` takes literals only.
@@ -99,7 +135,7 @@ macro_rules! job_columns {
     () => {
         "site, job, kind, payload, state, priority, course, exclusive, source, requester, trace, phase, items_done,
          items_total, bytes_done, bytes_total, attempts, problem, result, lease_owner, lease_token, lease_until_ms,
-         heartbeat_ms, run_after_ms, create_ms, start_ms, end_ms, version"
+         heartbeat_ms, run_after_ms, create_ms, start_ms, end_ms, version, requester_via"
     };
 }
 pub(super) use job_columns;
@@ -125,6 +161,7 @@ impl Stored for JobRow {
             exclusive: cells.flag("exclusive")?,
             source: cells.opt_text("source")?,
             requester: cells.text("requester")?,
+            requester_via: cells.opt_text("requester_via")?,
             trace: cells.opt_text("trace")?,
             progress: Progress {
                 phase: cells.text("phase")?,
@@ -199,7 +236,7 @@ impl Catalog {
         after: Option<&Newest<JobId>>,
         limit: u32,
     ) -> Result<Vec<JobRow>, CatalogError> {
-        let query = sqlx::query(concat!(
+        let mut statement = String::from(concat!(
             "SELECT ",
             job_columns!(),
             " FROM jobs
@@ -207,20 +244,22 @@ impl Catalog {
                  AND ($2 IS NULL OR state = $2)
                  AND ($3 IS NULL OR kind = $3)
                  AND ($4 IS NULL OR course = $4)
-                 AND ($8 IS NULL OR requester = $8 OR kind <> 'INGEST')
                  -- the keyset: strictly after the last row of the page before
-                 AND ($5 IS NULL OR create_ms < $5 OR (create_ms = $5 AND job < $6))
-             ORDER BY create_ms DESC, job DESC
-             LIMIT $7"
-        ))
+                 AND ($5 IS NULL OR create_ms < $5 OR (create_ms = $5 AND job < $6))"
+        ));
+        let viewed = filter.viewer.as_ref().map(|viewer| viewer.condition(8));
+        let (condition, names) = viewed.unwrap_or_default();
+        statement.push_str(&condition);
+        statement.push_str(" ORDER BY create_ms DESC, job DESC LIMIT $7");
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(sql::text(site))
         .bind(sql::opt_text(filter.state.as_ref()))
         .bind(sql::opt_text(filter.kind.as_ref()))
         .bind(sql::opt_text(filter.course.as_ref()))
         .bind(sql::opt_millis(after.map(|after| after.create_time)))
         .bind(sql::opt_text(after.map(|after| &after.id)))
-        .bind(i64::from(limit))
-        .bind(filter.without_uploads_but_of.clone());
+        .bind(i64::from(limit));
+        let query = names.into_iter().fold(query, |query, name| query.bind(name));
         sql::all(&mut *self.read().await?, query).await
     }
 
@@ -252,7 +291,7 @@ impl Tx {
             "INSERT INTO jobs (",
             job_columns!(),
             ") VALUES ($1, $2, $3, $4, 'PENDING', $5, $6, $7, $8, $9, $10, '', 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0,
-                 NULL, $11, $11, NULL, NULL, 1)
+                 NULL, $11, $11, NULL, NULL, 1, $12)
              -- also when the unique index jobs_exclusive refuses: the transaction goes on and names the holder
              ON CONFLICT DO NOTHING
              RETURNING ",
@@ -268,7 +307,8 @@ impl Tx {
         .bind(new.source.clone())
         .bind(new.requester.clone())
         .bind(new.trace.clone())
-        .bind(now.millis());
+        .bind(now.millis())
+        .bind(new.requester_via.clone());
         if let Some(row) = sql::one(self.conn(), query).await? {
             return Ok(row);
         }

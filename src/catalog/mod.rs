@@ -17,6 +17,7 @@ mod accounts;
 mod archive_changes;
 mod archive_list;
 mod archives;
+mod audit;
 mod claims;
 mod contents;
 mod courses;
@@ -46,13 +47,14 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 pub use accounts::{AccountQuery, AccountRow};
 pub use archive_list::{ArchivePosition, ArchiveQuery};
 pub use archives::{ArchiveRow, HoldRow};
+pub use audit::AuditQuery;
 pub use claims::{ClaimedJob, HeartbeatAnswer};
-pub use contents::{ContentRow, Location, PackRow, StorageUseRow};
+pub use contents::{ContentRow, Location, PackRow, SiteUse, StorageUseRow};
 pub use courses::{CourseQuery, CourseRow, RevisionRow};
 pub use dialect::Dialect;
 pub use directory::RoleRow;
 pub use error::{CatalogError, Resource};
-pub use jobs::{JobFilter, JobRow, NewJob};
+pub use jobs::{JobFilter, JobRow, JobViewer, NewJob};
 pub use outbox::OutboxEvent;
 pub use requests::RequestRow;
 pub use shares::ShareRow;
@@ -245,6 +247,7 @@ fn migrations() -> Vec<Migration> {
         step(1, "init", include_str!("migrations/0001_init.sql")),
         step(2, "shares and holds", include_str!("migrations/0002_shares_holds.sql")),
         step(3, "directory", include_str!("migrations/0003_directory.sql")),
+        step(30, "audit log", include_str!("migrations/0030_trust.sql")),
     ]
 }
 

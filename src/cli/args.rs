@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
-pub use super::args_manage::{Archives, Hold, Share, SiteChange, UserAction, UserFilter};
+pub use super::args_manage::{Archives, AuditAction, AuditFilter, Hold, Share, SiteChange, UserAction, UserFilter};
 use super::choices::Choices;
 use crate::ids::{CourseId, SiteId};
 use crate::proto;
@@ -43,9 +43,28 @@ pub struct Global {
     /// Token to show to the server; better given in the environment, where other users do not see it.
     #[arg(long, global = true, env = "COURSEVAULT_TOKEN", hide_env_values = true)]
     pub token: Option<SecretString>,
+    /// Authorities that may have signed the server's certificate (PEM). Default: those of this machine.
+    #[arg(long, global = true, env = "COURSEVAULT_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Certificate to show to the server, with those up to its authority (PEM).
+    #[arg(long, global = true, env = "COURSEVAULT_CERTIFICATE", value_name = "FILE", requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// Key of that certificate (PEM).
+    #[arg(long, global = true, env = "COURSEVAULT_KEY", value_name = "FILE", requires = "certificate")]
+    pub key: Option<PathBuf>,
+    /// The person for whom a trusted service calls.
+    #[arg(long, global = true, env = "COURSEVAULT_ON_BEHALF_OF", value_name = "NAME")]
+    pub on_behalf_of: Option<String>,
     /// Print one JSON document on standard output, and errors as JSON on standard error.
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+impl Global {
+    /// A server in this process.
+    pub fn of(server: String, site: SiteId) -> Self {
+        Self { server, site, token: None, ca: None, certificate: None, key: None, on_behalf_of: None, json: false }
+    }
 }
 
 /// The commands.
@@ -150,6 +169,15 @@ pub enum Command {
         #[command(subcommand)]
         action: UserAction,
     },
+    /// What was done on the site, by whom and why.
+    #[command(arg_required_else_help = true)]
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        action: AuditAction,
+    },
+    /// Make a token, and its digest for the configuration. Needs no server.
+    Token,
     /// What the site holds and what that takes in storage.
     Report,
     /// Version and limits of the server.

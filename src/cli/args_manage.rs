@@ -97,6 +97,36 @@ pub enum UserAction {
     Ls(UserFilter),
 }
 
+/// What `audit` does.
+#[derive(Debug, clap::Subcommand)]
+pub enum AuditAction {
+    /// The newest entries.
+    Ls(AuditFilter),
+    /// Follow the whole chain and tell its end. Exit codes: 0 it is whole, 1 it is not.
+    Verify {
+        /// An end that was told before: it must still be part of the chain.
+        #[arg(long, value_name = "NUMBER:DIGEST")]
+        expect: Option<String>,
+    },
+}
+
+/// Which entries `audit ls` lists.
+#[derive(Debug, clap::Args)]
+pub struct AuditFilter {
+    /// Only what this principal did, or what was done for it.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub principal: String,
+    /// Only this action, such as `archive_deleted`.
+    #[arg(long, value_name = "WORD", default_value = "")]
+    pub action: String,
+    /// Only what was done to this resource, by its full name.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub resource: String,
+    /// At most this many.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: i32,
+}
+
 /// Which accounts `users ls` lists.
 #[derive(Debug, clap::Args)]
 pub struct UserFilter {

@@ -1,5 +1,6 @@
 //! The way to a server: one HTTP/2 connection that mends itself, the token on every call, and bounds that fit our messages.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
 use crate::ids::SiteId;
@@ -18,6 +19,7 @@ use crate::proto::job_service_client::JobServiceClient;
 use crate::proto::restore_service_client::RestoreServiceClient;
 use crate::proto::transfer_service_client::TransferServiceClient;
 
+use super::args::Global;
 use super::failure::Usage;
 
 /// HTTP/2 windows: a fast network with 40 ms of delay stays full at 100 MiB/s.
@@ -32,28 +34,35 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// A channel that shows the token.
 pub type Wire = InterceptedService<Channel, Bearer>;
 
-/// Puts the token into a call.
-#[derive(Clone)]
-pub struct Bearer(Option<MetadataValue<Ascii>>);
+/// Puts into a call who calls, and for whom.
+#[derive(Clone, Default)]
+pub struct Bearer {
+    token: Option<MetadataValue<Ascii>>,
+    person: Option<MetadataValue<Ascii>>,
+}
 
 impl Bearer {
-    fn new(token: Option<&SecretString>) -> Result<Self, Usage> {
+    fn new(token: Option<&SecretString>, person: Option<&str>) -> Result<Self, Usage> {
+        let wrong = || Usage("the person's name has characters that no header can carry".to_owned());
+        let person = person.map(|person| person.parse().map_err(|_| wrong())).transpose()?;
         let Some(token) = token.filter(|token| !token.expose_secret().is_empty()) else {
-            return Ok(Self(None));
+            return Ok(Self { token: None, person });
         };
         // The error would name the value.
         let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.expose_secret())
             .parse()
             .map_err(|_| Usage("the token has characters that no header can carry".to_owned()))?;
         value.set_sensitive(true);
-        Ok(Self(Some(value)))
+        Ok(Self { token: Some(value), person })
     }
 }
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
-            request.metadata_mut().insert("authorization", value.clone());
+        for (name, value) in [("authorization", &self.token), ("coursevault-on-behalf-of", &self.person)] {
+            if let Some(value) = value {
+                request.metadata_mut().insert(name, value.clone());
+            }
         }
         Ok(request)
     }
@@ -98,10 +107,15 @@ clients! {
 
 impl Server {
     /// Connects at once, so that a wrong address is an error now and not later.
-    pub async fn connect(url: &str, site: &SiteId, token: Option<&SecretString>) -> anyhow::Result<Self> {
-        let bearer = Bearer::new(token)?;
-        let channel = endpoint(url)?.connect().await.with_context(|| format!("no server at {url}"))?;
-        Ok(Self { channel, bearer, site: site.clone() })
+    pub async fn connect(global: &Global) -> anyhow::Result<Self> {
+        let url = &global.server;
+        let bearer = Bearer::new(global.token.as_ref(), global.on_behalf_of.as_deref())?;
+        let mut endpoint = endpoint(url)?;
+        if endpoint.uri().scheme_str() == Some("https") {
+            endpoint = endpoint.tls_config(tls(global)?).context("TLS cannot be used")?;
+        }
+        let channel = endpoint.connect().await.with_context(|| format!("no server at {url}"))?;
+        Ok(Self { channel, bearer, site: global.site.clone() })
     }
 
     /// `sites/{site}`.
@@ -110,14 +124,25 @@ impl Server {
     }
 }
 
-fn endpoint(url: &str) -> anyhow::Result<Endpoint> {
-    if url.starts_with("https:") {
-        return Err(Usage("https is not built in: connect to the address behind the TLS proxy".into()).into());
+/// Whom to believe, and what to show.
+fn tls(global: &Global) -> Result<ClientTlsConfig, Usage> {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| Usage(format!("{}: {error}", path.display())));
+    let mut tls = ClientTlsConfig::new();
+    tls = match &global.ca {
+        Some(path) => tls.ca_certificate(Certificate::from_pem(read(path)?)),
+        None => tls.with_native_roots(),
+    };
+    if let (Some(certificate), Some(key)) = (&global.certificate, &global.key) {
+        tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
     }
-    let endpoint = Endpoint::from_shared(url.to_owned())
-        .map_err(|_| Usage(format!("{url:?} is no address such as http://127.0.0.1:50051")))?;
-    if endpoint.uri().scheme_str() != Some("http") || endpoint.uri().host().is_none() {
-        return Err(Usage(format!("{url:?} is no address such as http://127.0.0.1:50051")).into());
+    Ok(tls)
+}
+
+fn endpoint(url: &str) -> anyhow::Result<Endpoint> {
+    let no_address = || Usage(format!("{url:?} is no address such as http://127.0.0.1:50051"));
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| no_address())?;
+    if !matches!(endpoint.uri().scheme_str(), Some("http" | "https")) || endpoint.uri().host().is_none() {
+        return Err(no_address().into());
     }
     Ok(endpoint
         .connect_timeout(CONNECT_WITHIN)
@@ -139,20 +164,21 @@ mod tests {
 
     #[test]
     fn addresses_are_checked_before_anything_is_sent() {
-        assert!(endpoint("http://127.0.0.1:50051").is_ok());
-        for bad in ["", "localhost", "ftp://a", "https://vault.example.org", "http://"] {
+        assert!(endpoint("http://127.0.0.1:50051").is_ok() && endpoint("https://vault.example.org").is_ok());
+        for bad in ["", "localhost", "ftp://a", "http://", "https://"] {
             assert!(endpoint(bad).is_err_and(|error| error.is::<Usage>()), "{bad}");
         }
     }
 
     #[test]
     fn a_token_is_sent_and_not_shown() -> anyhow::Result<()> {
-        let mut bearer = Bearer::new(Some(&SecretString::from("s3cret")))?;
+        let mut bearer = Bearer::new(Some(&SecretString::from("s3cret")), Some("anna"))?;
         let request = bearer.call(Request::new(()))?;
         let value = request.metadata().get("authorization").context("a header")?;
         assert_eq!(value.to_str()?, "Bearer s3cret");
         assert!(!format!("{value:?}").contains("s3cret"));
-        let error = Bearer::new(Some(&SecretString::from("a\nb"))).err().context("an error")?;
+        assert_eq!(request.metadata().get("coursevault-on-behalf-of").context("a header")?.to_str()?, "anna");
+        let error = Bearer::new(Some(&SecretString::from("a\nb")), None).err().context("an error")?;
         assert!(!error.to_string().contains('\n'));
         Ok(())
     }
@@ -160,7 +186,7 @@ mod tests {
     #[test]
     fn no_token_sends_no_header() -> anyhow::Result<()> {
         for none in [None, Some(SecretString::from(""))] {
-            assert!(Bearer::new(none.as_ref())?.call(Request::new(()))?.metadata().is_empty());
+            assert!(Bearer::new(none.as_ref(), None)?.call(Request::new(()))?.metadata().is_empty());
         }
         Ok(())
     }

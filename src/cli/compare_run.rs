@@ -85,7 +85,7 @@ async fn of_stored(arguments: &args::Compare, global: &Global) -> anyhow::Result
         ignore_new_log_rows: arguments.ignore_new_log_rows,
         ignore_ids: arguments.ignore_ids,
     };
-    let server = Server::connect(&global.server, &global.site, global.token.as_ref()).await?;
+    let server = Server::connect(global).await?;
     Ok(server.backups().compare_archives(request).await?.into_inner().comparison.unwrap_or_default())
 }
 

@@ -31,7 +31,7 @@ pub async fn run(archive: &str, global: &Global, output: Output) -> anyhow::Resu
     let name = names::archive(&global.site, archive)
         .map_err(|_| Usage(format!("{archive:?} is neither a file nor the name of an archive")))?
         .to_string();
-    let server = Server::connect(&global.server, &global.site, global.token.as_ref()).await?;
+    let server = Server::connect(global).await?;
     let told = of_stored(&server, &name).await?;
     if output.is_json() {
         return Ok(output.document(&json!({ "name": name, "inspection": json::value(&told)? }))?);

@@ -25,6 +25,7 @@ macro_rules! named {
 }
 
 named!(
+    ListAuditEntriesResponse,
     Archive,
     ArchiveMember,
     BackupPlan,

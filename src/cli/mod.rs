@@ -7,6 +7,7 @@
 mod archives;
 mod args;
 mod args_manage;
+mod audit;
 mod choices;
 mod client;
 mod compare;
@@ -32,6 +33,7 @@ mod retry;
 mod serve;
 mod site;
 mod table;
+mod token;
 #[cfg(test)]
 mod transfer_tests;
 mod try_report;
@@ -101,10 +103,11 @@ async fn run(arguments: &Args, output: Output) -> anyhow::Result<()> {
     match &arguments.command {
         Command::Serve(serve) => serve::run(serve, output).await,
         Command::Try(each) => try_run::run(each, output).await,
+        Command::Token => token::run(output),
         Command::Inspect { archive } => inspect::run(archive, global, output).await,
         Command::Compare(each) => compare_run::run(each, global, output).await,
         command => {
-            let server = Server::connect(&global.server, &global.site, global.token.as_ref()).await?;
+            let server = Server::connect(global).await?;
             with_server(&server, command, output).await
         }
     }
@@ -112,7 +115,11 @@ async fn run(arguments: &Args, output: Output) -> anyhow::Result<()> {
 
 async fn with_server(server: &Server, command: &Command, output: Output) -> anyhow::Result<()> {
     match command {
-        Command::Serve(_) | Command::Try(_) | Command::Inspect { .. } | Command::Compare(_) => Ok(()),
+        Command::Serve(_)
+        | Command::Try(_)
+        | Command::Token
+        | Command::Inspect { .. }
+        | Command::Compare(_) => Ok(()),
         Command::Upload(upload) => archives::send(server, upload, output).await,
         Command::Backup(backup) => courses::backup(server, backup, output).await,
         Command::Copy(copy) => courses::copy(server, copy, output).await,
@@ -134,6 +141,7 @@ async fn with_server(server: &Server, command: &Command, output: Output) -> anyh
         Command::Watch { job } => jobs::watch(server, job, output).await,
         Command::Site(change) => site::site(server, change, output).await,
         Command::Users { action } => users::run(server, action, output).await,
+        Command::Audit { action } => audit::run(server, action, output).await,
         Command::Report => site::report(server, output).await,
         Command::Info => site::info(server, output).await,
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use super::args::{self, Format};
+use super::args::{self, Format, Global};
 use super::choices::Choices;
 use super::client::{Server, request_id};
 use super::compare::compare;
@@ -22,7 +22,7 @@ use super::{compare_run, courses, download, inspect, jobs, listing, restore, upl
 use crate::backup::BuiltInPreset;
 use crate::compare::Options;
 use crate::course::MemberPath;
-use crate::ids::{CourseId, CourseName, SiteId};
+use crate::ids::{CourseId, CourseName};
 use crate::limits::Limits;
 use crate::proto::{self, ArchiveType};
 
@@ -45,8 +45,7 @@ pub async fn run(arguments: &args::Try, output: Output) -> anyhow::Result<()> {
 
 async fn all(arguments: &args::Try, folder: &Path, output: Output) -> anyhow::Result<()> {
     let throw_away = ThrowAway::start(&folder.join("server")).await?;
-    let site: SiteId = "main".parse()?;
-    let server = Server::connect(&throw_away.url(), &site, None).await?;
+    let server = Server::connect(&Global::of(throw_away.url(), "main".parse()?)).await?;
     let downloads = folder.join("downloads");
     tokio::fs::create_dir_all(&downloads).await?;
     let mut report = Report::default();

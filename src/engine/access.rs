@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::Engine;
 use super::error::Error;
-use crate::access::{Action, Decision, Parts, decide};
+use crate::access::{Action, Decision, Subject, decide};
+use crate::capability::Capability;
 use crate::catalog::{ArchiveRow, ShareRow};
 use crate::ids::{ArchiveId, ArchiveName};
 use crate::principal::Principal;
@@ -27,10 +28,13 @@ impl Engine {
         name: &ArchiveName,
         action: Action,
     ) -> Result<ArchiveRow, Error> {
+        if !principal.holds_within(Action::See.capability(), &name.site) {
+            return Err(denied(Action::See.capability()));
+        }
         let row = self.get_archive(name).await?;
         let own = [name.archive.clone()];
         let shared = !self.catalog.list_shares(&name.site, &own, Some(&principal.name)).await?.is_empty();
-        match decide(row.area, Parts::of(principal, &row.owner, shared), action) {
+        match decide(principal, &subject(&row, shared), action) {
             Decision::Allowed => Ok(row),
             Decision::Denied => Err(denied(action.capability()).on(name)),
             Decision::Unseen => Err(Error::not_found(Reason::ArchiveNotFound, name)),
@@ -48,8 +52,7 @@ impl Engine {
         let seen = |row: ArchiveRow| {
             let mut shares = shares.remove(&row.archive).unwrap_or_default();
             let shared = shares.iter().any(|share| share.principal == principal.name);
-            let parts = Parts::of(principal, &row.owner, shared);
-            if decide(row.area, parts, Action::Share) != Decision::Allowed {
+            if decide(principal, &subject(&row, shared), Action::Share) != Decision::Allowed {
                 shares.retain(|share| share.principal == principal.name);
             }
             Seen { row, shares }
@@ -58,8 +61,13 @@ impl Engine {
     }
 }
 
+/// An archive, as far as it matters who may do what.
+pub(super) fn subject(row: &ArchiveRow, shared: bool) -> Subject<'_> {
+    Subject { site: &row.site, course: row.course.as_ref(), area: row.area, owner: &row.owner, shared }
+}
+
 /// A refusal for want of a capability.
-pub(super) fn denied(capability: &str) -> Error {
+pub fn denied(capability: Capability) -> Error {
     Error::new(Reason::PermissionDenied, format!("the caller lacks {capability}"))
         .with("permission", &capability)
 }

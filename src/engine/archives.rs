@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::assemble::{Download, Range, Source, form_sizes};
+use super::audit::Act;
 use super::error::Error;
 use super::holds::not_held;
 use super::ingest::Arriving;
@@ -202,11 +203,20 @@ impl Engine {
     }
 
     /// One member of an archive, ready to be read.
-    pub async fn open_member(&self, name: &ArchiveName, path: &str) -> Result<MemberReader, Error> {
+    pub async fn open_member(
+        &self,
+        call: &Call,
+        name: &ArchiveName,
+        path: &str,
+    ) -> Result<MemberReader, Error> {
         let row = self.live_archive(name).await?;
         let mut reader = self.reader(&Place::of(&row.site, &row.storage))?;
         match self.find_member(&mut reader, &row.tree, path).await? {
-            Some(entry) => Ok(MemberReader::new(reader, entry)),
+            Some(entry) => {
+                let act = Act::of("member_read", name).with("path", &path);
+                self.audit_alone(&name.site, call, act).await?;
+                Ok(MemberReader::new(reader, entry))
+            }
             None => Err(Error::new(Reason::MemberNotFound, "the archive has no such member")
                 .with("path", &path)
                 .on(name)),
@@ -216,6 +226,7 @@ impl Engine {
     /// Streams an archive out.
     pub async fn download_archive(
         &self,
+        call: &Call,
         name: &ArchiveName,
         container: Option<Container>,
         range: Range,
@@ -226,7 +237,7 @@ impl Engine {
             Container::Zip => row.zip_sha256,
             Container::TarGz => row.tgz_sha256,
         };
-        tracing::info!(archive = %name, offset = range.offset, "archive is downloaded");
+        let act = Act::of("archive_downloaded", name).with("container", &container).with("offset", &range.offset);
         let source = Source {
             place: Place::of(&row.site, &row.storage),
             tree: row.tree,
@@ -235,7 +246,9 @@ impl Engine {
             sha256,
             archive: Some(name.clone()),
         };
-        self.stream_out(source, range).await
+        let download = self.stream_out(source, range).await?;
+        self.audit_alone(&name.site, call, act).await?;
+        Ok(download)
     }
 }
 

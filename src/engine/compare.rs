@@ -3,8 +3,9 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::audit::Act;
 use super::error::Error;
-use super::{Engine, Place};
+use super::{Call, Engine, Place};
 use crate::compare::{self, CompareError, Options, Report};
 use crate::course::TreeRef;
 use crate::ids::{ArchiveName, RevisionName, SiteId};
@@ -20,6 +21,14 @@ pub enum Comparable {
 }
 
 impl Comparable {
+    /// Its name.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Archive(name) => name.to_string(),
+            Self::Revision(name) => name.to_string(),
+        }
+    }
+
     /// The site that it belongs to.
     pub fn site(&self) -> &SiteId {
         match self {
@@ -33,12 +42,15 @@ impl Engine {
     /// Tells where two things differ, whatever ids they have if so wanted. Waits while as many comparisons run as may.
     pub async fn compare_archives(
         &self,
+        call: &Call,
         a: &Comparable,
         b: &Comparable,
         options: Options,
         ignore_ids: bool,
     ) -> Result<Report, Error> {
         let (left, right) = (self.tree_of(a).await?, self.tree_of(b).await?);
+        let act = Act::of("contents_compared", &a.name()).with("other", &b.name());
+        self.audit_alone(a.site(), call, act).await?;
         let permit = self.comparisons.clone().acquire_owned().await;
         let permit = permit.map_err(|error| failed().caused_by(error))?;
         // When the caller goes away this future is dropped, and the next reading ends the comparison.

@@ -1,6 +1,7 @@
 //! Course spaces: their state is their newest revision, and a revision is a tree.
 
 use super::assemble::{Download, Range, Source};
+use super::audit::Act;
 use super::directory::{Telling, Told, met};
 use super::error::Error;
 use super::{Call, Engine, Place};
@@ -83,6 +84,7 @@ impl Engine {
     /// Streams a state of a course out: the live one, or a revision.
     pub async fn download_course(
         &self,
+        call: &Call,
         name: &CourseName,
         number: Option<i64>,
         container: Container,
@@ -97,7 +99,10 @@ impl Engine {
             .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' })
             .take(60)
             .collect();
-        tracing::info!(course = %name, revision = number, offset = range.offset, "course is downloaded");
+        let act = Act::of("course_downloaded", name)
+            .with("revision", &number)
+            .with("container", &container)
+            .with("offset", &range.offset);
         let source = Source {
             place: Place::of(&revision.site, &revision.storage),
             tree: revision.tree,
@@ -106,7 +111,9 @@ impl Engine {
             sha256: None,
             archive: None,
         };
-        self.stream_out(source, range).await
+        let download = self.stream_out(source, range).await?;
+        self.audit_alone(&name.site, call, act).await?;
+        Ok(download)
     }
 
     /// Makes a stored course archive the live state of a course. `expected`: the revision that must be live now.
@@ -142,6 +149,8 @@ impl Engine {
             .join_directory(&mut tx, call, &name.site, directory::Source::Published, &people.people)
             .await?;
         let revision = RevisionName { course: name.clone(), number: new.row.revision };
+        let act = Act::of("revision_published", &revision).with("archive", archive);
+        self.audit(&mut tx, &name.site, call, act).await?;
         call.record(&mut tx, &revision.to_string(), self).await?;
         tx.commit().await?;
         joined.log(&name.site, people.left_out);

@@ -1,6 +1,7 @@
 //! The one error of the use cases: a reason for programs, a message for people, and who acts next.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::backup::Contradictions;
 use crate::job::Problem;
@@ -22,6 +23,8 @@ pub struct Error {
     pub resource: Option<String>,
     /// Whether the same call may succeed later.
     pub retryable: bool,
+    /// After how long, where that is known.
+    pub retry_after: Option<Duration>,
     /// What lies behind it; for the log only.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -37,6 +40,7 @@ impl Error {
             violations: Vec::new(),
             resource: None,
             retryable: false,
+            retry_after: None,
             source: None,
         }
     }
@@ -97,6 +101,13 @@ impl Error {
     pub fn retryable(mut self) -> Self {
         self.retryable = true;
         self
+    }
+
+    /// Says that the same call may succeed after that.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self.retryable()
     }
 
     /// Keeps what lies behind it, for the log.

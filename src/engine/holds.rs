@@ -1,6 +1,6 @@
 //! What changes of an archive beside its deletion: holds, and what people wrote about it.
 
-use super::access::denied;
+use super::access::{denied, subject};
 use super::archives::check_version;
 use super::error::Error;
 use super::{Call, Engine};
@@ -72,7 +72,7 @@ impl Engine {
         let Some(hold) = &row.hold else {
             return Err(Error::new(Reason::ArchiveNotHeld, format!("{name} is not held")).on(name));
         };
-        if !may_release(&call.principal, &hold.principal) {
+        if !may_release(&call.principal, &subject(&row, false), &hold.principal) {
             return Err(denied(Action::Hold.capability()).on(name));
         }
         check_version(version, row.version, name)?;

@@ -76,7 +76,7 @@ impl Engine {
         if arriving.course.is_none() && matches!(arriving.area, Area::Course | Area::Automated) {
             return Err(Error::field("course", format!("is required in the area {}", arriving.area)));
         }
-        Ok(())
+        self.check_room(&arriving.site).await
     }
 
     /// Reads an archive from a caller's stream. `sent` tells size and SHA-256 of the upload once the input has ended.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::audit::Act;
 use super::error::Error;
 use super::{Call, Engine};
 use crate::catalog::{JobFilter, JobRow, NewJob, Newest};
 use crate::ids::{JobId, JobName, SiteId};
-use crate::job::{JobPayload, Priority};
+use crate::job::{JobKind, JobPayload, Priority};
 use crate::reason::Reason;
 
 /// Another replica's jobs are looked at this often; those of this process tell by themselves.
@@ -32,6 +33,7 @@ impl Engine {
             exclusive: false,
             source: None,
             requester: call.principal.name.clone(),
+            requester_via: call.principal.via.clone(),
             trace: None,
         }
     }
@@ -39,8 +41,17 @@ impl Engine {
     /// Asks for a job, as the one effect of a call.
     pub(super) async fn enqueue(&self, call: &Call, job: &NewJob) -> Result<JobRow, Error> {
         let name = JobName { site: job.site.clone(), job: job.job.clone() };
+        self.check_jobs(&job.site).await?;
+        if job.payload.kind() != JobKind::Rollback {
+            self.check_room(&job.site).await?;
+        }
         let mut tx = self.catalog.begin().await?;
         let row = tx.insert_job(job).await?;
+        let action = format!("{}_requested", row.payload.kind().as_str().to_lowercase());
+        let act = Act::of(&action, &name)
+            .with("course", &row.course.as_ref().map(ToString::to_string).unwrap_or_default())
+            .with("source", &row.source.clone().unwrap_or_default());
+        self.audit(&mut tx, &row.site, call, act).await?;
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
         self.job_changed();
@@ -111,6 +122,7 @@ impl Engine {
         let mut tx = self.catalog.begin().await?;
         let row = tx.request_cancel(&name.site, &name.job).await?;
         self.release_upload(&mut tx, &row).await?;
+        self.audit(&mut tx, &name.site, call, Act::of("job_cancelled", name)).await?;
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
         tracing::info!(job = %name, principal = call.principal.name, "job is asked to stop");

@@ -3,6 +3,7 @@
 //! An event is put into the catalog's outbox in the transaction of its fact and flushed to the journal right after.
 //! When the store fails then, the fact holds, and the next flush brings the event over.
 
+use super::audit::deed_of;
 use super::error::Error;
 use super::{Call, Engine};
 use crate::catalog::{ArchiveRow, RevisionRow, Tx};
@@ -86,7 +87,7 @@ fn encode(record: &Record) -> Result<Vec<u8>, Error> {
 }
 
 impl Engine {
-    /// Puts an event down, in the transaction of its fact.
+    /// Puts an event down, in the transaction of its fact, and into the audit log.
     pub(super) async fn put_down(
         &self,
         tx: &mut Tx,
@@ -95,13 +96,25 @@ impl Engine {
         event: Event,
     ) -> Result<(), Error> {
         let now = self.now();
+        if let Some(deed) = deed_of(&event, call, now) {
+            self.enter(tx, site, deed).await?;
+        }
         let event = JournalEvent {
             time: now,
             principal: call.principal.name.clone(),
             request_id: call.request.as_ref().map(|request| request.id.clone()),
             event,
         };
-        let text = serde_json::to_string(&event)
+        self.append_event(tx, site, &event).await
+    }
+
+    pub(super) async fn append_event(
+        &self,
+        tx: &mut Tx,
+        site: &SiteId,
+        event: &JournalEvent,
+    ) -> Result<(), Error> {
+        let text = serde_json::to_string(event)
             .map_err(|error| Error::new(Reason::Internal, "an event cannot be written").caused_by(error))?;
         tx.append_outbox(site, &self.rules.storage, &text).await?;
         Ok(())

@@ -7,6 +7,7 @@
 mod access;
 mod archives;
 mod assemble;
+mod audit;
 mod backup;
 mod call;
 mod compare;
@@ -26,6 +27,7 @@ mod jobs;
 mod journal;
 mod plan;
 mod prepare;
+mod quota;
 mod read;
 mod restore;
 mod restore_plan;
@@ -42,6 +44,7 @@ mod tests;
 mod uploads;
 mod users;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,11 +55,11 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, Timestamp};
 use crate::format::Format;
 use crate::ids::{SiteId, StorageName};
-use crate::limits::Limits;
+use crate::limits::{Limits, Quota};
 use crate::reason::Reason;
 use crate::vault::{Storage, Vault};
 
-pub use access::Seen;
+pub use access::{Seen, denied};
 pub use archives::Inspected;
 pub use assemble::{Download, Outgoing, Range};
 pub use call::{Call, RequestKey};
@@ -107,6 +110,8 @@ pub struct Rules {
     pub upload_idle: Duration,
     /// Time until a claim on a job or an upload ends without a sign of life.
     pub lease: Duration,
+    /// What each site may take; `*` stands for those that are not named.
+    pub quotas: BTreeMap<String, Quota>,
     /// What the documents of archives mean.
     pub format: Arc<Format>,
 }

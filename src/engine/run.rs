@@ -11,7 +11,7 @@ use crate::catalog::{ClaimedJob, JobRow, PackRow, Tx};
 use crate::course::ContentKind;
 use crate::ids::{CourseName, JobName};
 use crate::job::{JobPayload, JobResult, Problem, Progress, backoff};
-use crate::principal::{Principal, Scope};
+use crate::principal::Principal;
 use crate::reason::Reason;
 use crate::vault::{PackItem, WrittenPack};
 
@@ -188,5 +188,5 @@ fn content_row(pack: &WrittenPack, packed: &crate::vault::PackedItem) -> crate::
 
 /// The principal in whose name a job works. What it may do was checked when it was asked for.
 pub(super) fn requester(row: &JobRow) -> Principal {
-    Principal { name: row.requester.clone(), scope: Scope::Sites(vec![row.site.clone()]) }
+    Principal { via: row.requester_via.clone(), ..Principal::named(row.requester.clone()) }
 }

@@ -4,10 +4,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, name};
 use super::paging::Page;
-use super::{auth, call, directory, mask};
+use super::{audit, auth, call, directory, mask};
+use crate::capability::Capability;
 use crate::engine::{Engine, SiteChange};
 use crate::ids::{SiteId, SiteName};
-use crate::principal::Scope;
+use crate::principal::Sites;
 use crate::proto::admin_service_server::AdminService;
 use crate::proto::*;
 
@@ -42,6 +43,7 @@ impl AdminService for Admin {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let id: SiteId = name("site_id", &message.site_id)?;
+        auth::reach(&principal, &id)?;
         let site = message.site.clone().unwrap_or_default();
         let call = call(principal, "CreateSite", &message.request_id, &message)?;
         let wanted = SiteChange {
@@ -58,7 +60,7 @@ impl AdminService for Admin {
     async fn get_site(&self, request: Request<GetSiteRequest>) -> Result<Response<GetSiteResponse>, Status> {
         let principal = auth::principal(&request)?;
         let SiteName(site) = name("name", &request.into_inner().name)?;
-        auth::reach(&principal, &site)?;
+        auth::within(&principal, &site)?;
         let row = self.engine.get_site(&site).await?;
         Ok(Response::new(GetSiteResponse { site: Some(convert::site(&row)) }))
     }
@@ -101,9 +103,9 @@ impl AdminService for Admin {
         let message = request.into_inner();
         let page = Page::parse(message.page_size, &message.page_token, &["sites", &principal.name])?;
         let after: Option<SiteId> = page.key()?;
-        let rows = match &principal.scope {
-            Scope::Administrator => self.engine.list_sites(after.as_ref(), page.fetch()).await?,
-            Scope::Sites(sites) => self.engine.sites_of(sites, after.as_ref(), page.fetch()).await?,
+        let rows = match principal.sites_with(Capability::SiteView) {
+            Sites::All => self.engine.list_sites(after.as_ref(), page.fetch()).await?,
+            Sites::Only(sites) => self.engine.sites_of(&sites, after.as_ref(), page.fetch()).await?,
         };
         let (sites, next_page_token) = page.fill(&rows, |row| row.site.to_string(), convert::site);
         Ok(Response::new(ListSitesResponse { sites, next_page_token }))
@@ -178,5 +180,12 @@ impl AdminService for Admin {
         request: Request<ListRolesRequest>,
     ) -> Result<Response<ListRolesResponse>, Status> {
         Ok(Response::new(directory::list_roles(&self.engine, request).await?))
+    }
+
+    async fn list_audit_entries(
+        &self,
+        request: Request<ListAuditEntriesRequest>,
+    ) -> Result<Response<ListAuditEntriesResponse>, Status> {
+        Ok(Response::new(audit::list_audit_entries(&self.engine, request).await?))
     }
 }

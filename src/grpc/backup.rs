@@ -15,7 +15,7 @@ use super::{auth, call, listing, mask, settings};
 use crate::access::Action;
 use crate::backup::BuiltInPreset;
 use crate::catalog::{ArchivePosition, ArchiveRow, Newest};
-use crate::engine::{Comparable, Engine, Error, MemberReader, NewShare, Seen, Until};
+use crate::engine::{Call, Comparable, Engine, Error, MemberReader, NewShare, Seen, Until};
 use crate::ids::{ArchiveName, CourseName, RevisionName, SiteName};
 use crate::principal::Principal;
 use crate::proto::backup_service_server::BackupService;
@@ -37,7 +37,7 @@ pub(super) async fn archive(
     action: Action,
 ) -> Result<ArchiveName, Error> {
     let name: ArchiveName = name(field, text)?;
-    auth::reach(principal, &name.site)?;
+    auth::within(principal, &name.site)?;
     engine.admit(principal, &name, action).await?;
     Ok(name)
 }
@@ -95,7 +95,7 @@ impl BackupService for Backup {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let course: CourseName = name("course", &message.course)?;
-        auth::reach(&principal, &course.site)?;
+        auth::reach_course(&principal, &course)?;
         let area = convert::area("area", message.area)?;
         let call = call(principal, "CreateBackup", &message.request_id, &message)?;
         let order = settings::order(message.options, None)?;
@@ -119,7 +119,7 @@ impl BackupService for Backup {
             self.0.plan_conversion(&archive, order).await?
         } else {
             let course: CourseName = name("source", &message.source)?;
-            auth::reach(&principal, &course.site)?;
+            auth::reach_course(&principal, &course)?;
             self.0.plan_backup(&course, settings::order(message.options, None)?).await?
         };
         Ok(Response::new(PlanBackupResponse { plan: Some(settings::plan(&plan)) }))
@@ -159,7 +159,7 @@ impl BackupService for Backup {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let SiteName(site) = name("parent", &message.parent)?;
-        auth::reach(&principal, &site)?;
+        auth::within(&principal, &site)?;
         let (query, page) = listing::query(&principal, &site, &message)?;
         let rows = self.0.list_archives(&site, &query, page.fetch()).await?;
         let seen = self.0.seen(&principal, rows).await?;
@@ -291,7 +291,7 @@ impl BackupService for Backup {
         let name = archive(&self.0, &principal, "name", &message.name, Action::Fetch).await?;
         let container = convert::container("container", message.container)?;
         let range = range(message.offset, message.limit, &message.if_etag)?;
-        let download = self.0.download_archive(&name, container, range).await?;
+        let download = self.0.download_archive(&Call::by(principal), &name, container, range).await?;
         Ok(stream_out(&self.0, download, |part| DownloadArchiveResponse {
             part: Some(match part {
                 outflow::Part::Header(header) => Wire::Header(header),
@@ -326,7 +326,7 @@ impl BackupService for Backup {
         if message.path.is_empty() {
             return Err(Error::field("path", "is required").into());
         }
-        let member = self.0.open_member(&name, &message.path).await?;
+        let member = self.0.open_member(&Call::by(principal), &name, &message.path).await?;
         Ok(Response::new(until_dropped(&self.0, stream_member(member))))
     }
 
@@ -357,7 +357,7 @@ impl BackupService for Backup {
             }
         }
         let options = comparison::options(&message, self.0.limits())?;
-        let report = self.0.compare_archives(&a, &b, options, message.ignore_ids).await?;
+        let report = self.0.compare_archives(&Call::by(principal), &a, &b, options, message.ignore_ids).await?;
         let comparison = Some(comparison::comparison(&report, COMPARISON_BYTES));
         Ok(Response::new(CompareArchivesResponse { comparison }))
     }
@@ -369,7 +369,10 @@ fn comparable(principal: &Principal, field: &str, text: &str) -> Result<Comparab
         Ok(revision) => Comparable::Revision(revision),
         Err(_) => Comparable::Archive(name(field, text)?),
     };
-    auth::reach(principal, what.site())?;
+    match &what {
+        Comparable::Revision(revision) => auth::reach_course(principal, &revision.course)?,
+        Comparable::Archive(archive) => auth::within(principal, &archive.site)?,
+    }
     Ok(what)
 }
 

@@ -424,6 +424,7 @@ pub fn job(row: &JobRow) -> proto::Job {
         state: wire_state(row.state).into(),
         progress: Some(progress(&row.progress, row.heartbeat_time)),
         requester: row.requester.clone(),
+        requester_via: row.requester_via.clone().unwrap_or_default(),
         course: text(row.course.as_ref().map(|course| course_name(&row.site, course))),
         source: row.source.clone().unwrap_or_default(),
         attempts: i32::try_from(row.attempts).unwrap_or(i32::MAX),

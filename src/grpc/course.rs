@@ -8,8 +8,9 @@ use super::paging::Page;
 use super::{auth, call, searched};
 use crate::access::Action;
 use crate::archive::Container;
+use crate::capability::Capability;
 use crate::catalog::CourseQuery;
-use crate::engine::{Engine, Error};
+use crate::engine::{Call, Engine, Error};
 use crate::ids::{ArchiveName, CourseName, RevisionName, SiteName};
 use crate::proto::course_service_server::CourseService;
 use crate::proto::*;
@@ -28,7 +29,7 @@ impl CourseService for Course {
     ) -> Result<Response<GetCourseResponse>, Status> {
         let principal = auth::principal(&request)?;
         let name: CourseName = name("name", &request.into_inner().name)?;
-        auth::reach(&principal, &name.site)?;
+        auth::reach_course(&principal, &name)?;
         let row = self.0.get_course(&name).await?;
         Ok(Response::new(GetCourseResponse { course: Some(convert::course(&row)) }))
     }
@@ -40,7 +41,7 @@ impl CourseService for Course {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let SiteName(site) = name("parent", &message.parent)?;
-        auth::reach(&principal, &site)?;
+        auth::within(&principal, &site)?;
         let list = ListCoursesRequest { page_size: 0, page_token: String::new(), ..message.clone() };
         let page = Page::parse(message.page_size, &message.page_token, &[&format!("{list:?}")])?;
         let query = CourseQuery {
@@ -49,6 +50,7 @@ impl CourseService for Course {
             short_name: searched("short_name", message.short_name)?,
             id_number: searched("id_number", message.id_number)?,
             show_deleted: message.show_deleted,
+            among: principal.courses_with(Capability::CourseView, &site).only(),
             after: page.key()?,
         };
         let rows = self.0.list_courses(&site, &query, page.fetch()).await?;
@@ -62,7 +64,7 @@ impl CourseService for Course {
     ) -> Result<Response<GetRevisionResponse>, Status> {
         let principal = auth::principal(&request)?;
         let name: RevisionName = name("name", &request.into_inner().name)?;
-        auth::reach(&principal, &name.course.site)?;
+        auth::reach_course(&principal, &name.course)?;
         let row = self.0.get_revision(&name).await?;
         Ok(Response::new(GetRevisionResponse { revision: Some(convert::revision(&row)) }))
     }
@@ -74,7 +76,7 @@ impl CourseService for Course {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let name: CourseName = name("parent", &message.parent)?;
-        auth::reach(&principal, &name.site)?;
+        auth::reach_course(&principal, &name)?;
         let page = Page::parse(message.page_size, &message.page_token, &["revisions", &message.parent])?;
         let rows = self.0.list_revisions(&name, page.key()?, page.fetch()).await?;
         let (revisions, next_page_token) =
@@ -93,10 +95,10 @@ impl CourseService for Course {
             Ok(revision) => (revision.course, Some(revision.number)),
             Err(_) => (name::<CourseName>("name", &message.name)?, None),
         };
-        auth::reach(&principal, &course.site)?;
+        auth::reach_course(&principal, &course)?;
         let container = convert::container("container", message.container)?.unwrap_or(Container::Zip);
         let range = range(message.offset, message.limit, &message.if_etag)?;
-        let download = self.0.download_course(&course, number, container, range).await?;
+        let download = self.0.download_course(&Call::by(principal), &course, number, container, range).await?;
         Ok(stream_out(&self.0, download, |part| DownloadCourseResponse {
             part: Some(match part {
                 outflow::Part::Header(header) => Wire::Header(header),
@@ -113,7 +115,7 @@ impl CourseService for Course {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let course: CourseName = name("course", &message.course)?;
-        auth::reach(&principal, &course.site)?;
+        auth::reach_course(&principal, &course)?;
         let archive: ArchiveName = name("archive", &message.archive)?;
         if archive.site != course.site {
             return Err(Error::field("archive", "must be of the course's site").into());

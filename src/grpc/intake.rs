@@ -9,9 +9,10 @@ use tonic::{Request, Status};
 
 use super::convert;
 use super::{auth, call};
+use crate::capability::Capability;
 use crate::digest::Sha256;
 use crate::engine::{Arriving, Engine, Error, Ingested, feed};
-use crate::ids::{CourseName, SiteName};
+use crate::ids::{CourseId, CourseName, SiteId, SiteName};
 use crate::job::Area;
 use crate::principal::Principal;
 use crate::proto;
@@ -147,7 +148,7 @@ fn arriving(
     accepts: &Accepts,
 ) -> Result<Arriving, Error> {
     let SiteName(site) = convert::name("header.parent", &header.parent)?;
-    auth::reach(principal, &site)?;
+    auth::within(principal, &site)?;
     let course = course_of(&site, "header.course", &header.course)?;
     let asked = convert::area("header.area", header.area)?;
     let area = match (asked, accepts.only) {
@@ -159,7 +160,7 @@ fn arriving(
         (None, None) if course.is_some() => Area::Course,
         (None, None) => Area::Private,
     };
-    admit_area(principal, area)?;
+    admit_area(principal, &site, course.as_ref(), area)?;
     let (file_name, owner) = (header.file_name.clone(), principal.name.clone());
     Ok(Arriving { site, area, course, file_name, owner, job: None })
 }
@@ -176,14 +177,19 @@ pub fn course_of(
     }
 }
 
-/// Only administrators store automated backups.
-pub fn admit_area(principal: &Principal, area: Area) -> Result<(), Error> {
-    if area == Area::Automated && !principal.is_administrator() {
-        return Err(Error::new(
-            Reason::PermissionDenied,
-            "the caller lacks moodle/restore:viewautomatedfilearea",
-        )
-        .with("permission", &"moodle/restore:viewautomatedfilearea"));
+/// Whether the caller may store there: what belongs to a course needs the permission for that course, and automated backups are
+/// for those who have to do with them.
+pub fn admit_area(
+    principal: &Principal,
+    site: &SiteId,
+    course: Option<&CourseId>,
+    area: Area,
+) -> Result<(), Error> {
+    if course.is_some() {
+        auth::allow(principal, Capability::UploadFile, site, course)?;
+    }
+    if area == Area::Automated {
+        auth::allow(principal, Capability::AutomatedArea, site, course)?;
     }
     Ok(())
 }

@@ -10,7 +10,8 @@ use super::convert::{self, name};
 use super::outflow::Outflow;
 use super::paging::Page;
 use super::{auth, call};
-use crate::catalog::{JobFilter, JobRow};
+use crate::capability::Capability;
+use crate::catalog::{JobFilter, JobRow, JobViewer};
 use crate::engine::{Engine, Error};
 use crate::ids::{JobName, SiteName};
 use crate::job::JobKind;
@@ -27,7 +28,28 @@ pub struct Jobs(pub Engine);
 
 /// Whether a job is the caller's business as a whole.
 fn is_own(principal: &Principal, row: &JobRow) -> bool {
-    principal.is_administrator() || row.requester == principal.name
+    row.requester == principal.name
+        || principal.holds_at(Capability::JobViewAll, &row.site, row.course.as_ref())
+}
+
+/// Whether the caller sees a job at all.
+fn sees(principal: &Principal, row: &JobRow) -> bool {
+    is_own(principal, row)
+        || row.payload.kind() != JobKind::Ingest
+            && principal.holds_at(Capability::JobView, &row.site, row.course.as_ref())
+}
+
+/// A job that the caller sees, and to which it may do what the call does: one's own, and those of courses where one may.
+pub(super) async fn reach(engine: &Engine, principal: &Principal, name: &JobName) -> Result<JobRow, Error> {
+    auth::within(principal, &name.site)?;
+    let row = engine.get_job(name).await?;
+    if !sees(principal, &row) {
+        return Err(Error::not_found(Reason::JobNotFound, name));
+    }
+    if row.requester != principal.name {
+        auth::reach_at(principal, &row.site, row.course.as_ref()).map_err(|error| error.on(name))?;
+    }
+    Ok(row)
 }
 
 /// A job as a message for somebody. Of others' jobs it tells what goes on with which course, and nothing of the archives and
@@ -49,16 +71,12 @@ fn told(principal: &Principal, row: &JobRow) -> Job {
 }
 
 impl Jobs {
-    /// Who asks, and the job of the request if they reach its site. The reading of somebody else's upload looks like a job that
-    /// does not exist.
+    /// Who asks, and the job of the request if they see it. The reading of somebody else's upload looks like a job that does not
+    /// exist.
     async fn job<T>(&self, request: &Request<T>, text: &str) -> Result<(Principal, JobName), Error> {
         let principal = auth::principal(request)?;
         let name: JobName = name("name", text)?;
-        auth::reach(&principal, &name.site)?;
-        let row = self.0.get_job(&name).await?;
-        if row.payload.kind() == JobKind::Ingest && !is_own(&principal, &row) {
-            return Err(Error::not_found(Reason::JobNotFound, &name));
-        }
+        reach(&self.0, &principal, &name).await?;
         Ok((principal, name))
     }
 }
@@ -80,14 +98,18 @@ impl JobService for Jobs {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let SiteName(site) = name("parent", &message.parent)?;
-        auth::reach(&principal, &site)?;
+        auth::within(&principal, &site)?;
         let list = [&message.parent, &message.course, &message.state.to_string(), &message.kind.to_string()];
         let page = Page::parse(message.page_size, &message.page_token, &list.map(String::as_str))?;
         let filter = JobFilter {
             state: convert::job_state("state", message.state)?,
             kind: convert::job_kind("kind", message.kind)?,
             course: super::intake::course_of(&site, "course", &message.course)?,
-            without_uploads_but_of: (!principal.is_administrator()).then(|| principal.name.clone()),
+            viewer: Some(JobViewer {
+                name: principal.name.clone(),
+                courses: principal.courses_with(Capability::JobView, &site),
+                all_of: principal.courses_with(Capability::JobViewAll, &site),
+            }),
         };
         let rows = self.0.list_jobs(&site, &filter, newest(&page)?.as_ref(), page.fetch()).await?;
         let key = |row: &JobRow| newest_key(row.create_time, &row.job);

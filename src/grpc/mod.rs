@@ -6,6 +6,7 @@ pub mod restore_settings;
 pub mod settings;
 
 mod admin;
+mod audit;
 mod auth;
 mod backup;
 mod bounded;
@@ -19,13 +20,15 @@ mod mask;
 mod outflow;
 mod paging;
 mod permissions;
+mod rates;
 mod restore;
 mod status;
 mod transfer;
 
 pub use admin::ServerFacts;
-pub use auth::{AuthLayer, Tokens};
+pub use auth::{AuthLayer, Gate};
 pub use drain::DrainLayer;
+pub use rates::Rates;
 pub use status::DOMAIN;
 
 use prost::Message;

@@ -1,71 +1,57 @@
-//! What each call needs. Named after Moodle's capabilities where it has one. A call that is not here is refused.
+//! What each call needs. A call that is not here is refused.
 
-/// What a call needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permission {
-    /// The capability, as the record and refusals name it.
-    pub capability: &'static str,
-    /// Whether only administrators have it.
-    pub administrators_only: bool,
-}
-
-const fn any(capability: &'static str) -> Option<Permission> {
-    Some(Permission { capability, administrators_only: false })
-}
-
-const fn administrators(capability: &'static str) -> Option<Permission> {
-    Some(Permission { capability, administrators_only: true })
-}
+use crate::capability::Capability;
 
 /// What a call of our services needs, by its path such as `/coursevault.v1.BackupService/GetArchive`.
-pub fn permission(path: &str) -> Option<Permission> {
-    match path.strip_prefix("/coursevault.v1.")? {
+pub fn permission(path: &str) -> Option<Capability> {
+    Some(match path.strip_prefix("/coursevault.v1.")? {
         "BackupService/UploadBackup"
         | "RestoreService/UploadArchive"
         | "TransferService/StartUpload"
         | "TransferService/UploadChunks"
         | "TransferService/GetUpload"
         | "TransferService/FinishUpload"
-        | "TransferService/AbortUpload" => any("moodle/restore:uploadfile"),
-        "BackupService/CreateBackup" | "BackupService/PlanBackup" => any("moodle/backup:backupcourse"),
-        "BackupService/ConvertArchive" => any("moodle/backup:backupcourse"),
+        | "TransferService/AbortUpload" => Capability::UploadFile,
+        "BackupService/CreateBackup" | "BackupService/PlanBackup" => Capability::BackupCourse,
+        "BackupService/ConvertArchive" => Capability::BackupCourse,
         "BackupService/GetArchive"
         | "BackupService/ListArchives"
         | "BackupService/ListArchiveMembers"
-        | "BackupService/InspectArchive" => any("coursevault/archive:view"),
+        | "BackupService/InspectArchive" => Capability::ArchiveView,
         "BackupService/UpdateArchive" | "BackupService/DeleteArchive" | "BackupService/UndeleteArchive" => {
-            any("moodle/restore:managefiles")
+            Capability::ManageFiles
         }
-        "BackupService/PlaceHold" | "BackupService/ReleaseHold" => any("coursevault/archive:hold"),
-        "BackupService/ShareArchive" | "BackupService/UnshareArchive" => any("coursevault/archive:share"),
+        "BackupService/PlaceHold" | "BackupService/ReleaseHold" => Capability::ArchiveHold,
+        "BackupService/ShareArchive" | "BackupService/UnshareArchive" => Capability::ArchiveShare,
         "BackupService/DownloadArchive"
         | "BackupService/ReadArchiveMember"
-        | "BackupService/CompareArchives" => any("moodle/backup:downloadfile"),
-        "RestoreService/CopyCourse" => any("moodle/course:create"),
+        | "BackupService/CompareArchives" => Capability::DownloadFile,
+        "RestoreService/CopyCourse" => Capability::CourseCreate,
         "RestoreService/PlanRestore" | "RestoreService/CreateRestore" | "RestoreService/RollbackRestore" => {
-            any("moodle/restore:restorecourse")
+            Capability::RestoreCourse
         }
         "CourseService/GetCourse"
         | "CourseService/ListCourses"
         | "CourseService/GetRevision"
-        | "CourseService/ListRevisions" => any("moodle/course:view"),
-        "CourseService/DownloadCourse" => any("moodle/backup:downloadfile"),
-        "CourseService/PublishRevision" => any("moodle/course:update"),
+        | "CourseService/ListRevisions" => Capability::CourseView,
+        "CourseService/DownloadCourse" => Capability::DownloadFile,
+        "CourseService/PublishRevision" => Capability::CourseUpdate,
         "JobService/GetJob" | "JobService/ListJobs" | "JobService/WaitJob" | "JobService/WatchJob" => {
-            any("coursevault/job:view")
+            Capability::JobView
         }
-        "JobService/CancelJob" | "JobService/RetryJob" => any("coursevault/job:manage"),
-        "AdminService/CreateSite" | "AdminService/UpdateSite" => administrators("moodle/site:config"),
-        "AdminService/ImportUsers" => administrators("moodle/site:uploadusers"),
-        "AdminService/GetUser" | "AdminService/ListUsers" => administrators("moodle/user:viewalldetails"),
-        "AdminService/DeleteUsers" => administrators("moodle/user:delete"),
-        "AdminService/ImportRoles" | "AdminService/ListRoles" => administrators("moodle/role:manage"),
+        "JobService/CancelJob" | "JobService/RetryJob" => Capability::JobManage,
+        "AdminService/CreateSite" | "AdminService/UpdateSite" => Capability::SiteConfig,
+        "AdminService/ImportUsers" => Capability::UserUpload,
+        "AdminService/GetUser" | "AdminService/ListUsers" => Capability::UserView,
+        "AdminService/DeleteUsers" => Capability::UserDelete,
+        "AdminService/ImportRoles" | "AdminService/ListRoles" => Capability::RoleManage,
         "AdminService/GetSite"
         | "AdminService/ListSites"
-        | "AdminService/GetServerInfo"
-        | "AdminService/GetStorageReport" => any("coursevault/site:view"),
-        _ => None,
-    }
+        | "AdminService/GetServerInfo" => Capability::SiteView,
+        "AdminService/ListAuditEntries" => Capability::AuditView,
+        "AdminService/GetStorageReport" => Capability::SiteReport,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

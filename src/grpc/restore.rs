@@ -5,25 +5,33 @@ use tonic::{Request, Response, Status, Streaming};
 use super::convert::{self, name, optional_name};
 use super::intake::{Accepts, Part, Stored, receive};
 use super::restore_settings::{self, Where};
-use super::{auth, backup, call, settings};
+use super::{auth, backup, call, jobs, settings};
 use crate::access::Action;
 use crate::backup::BuiltInPreset;
+use crate::capability::Capability;
 use crate::engine::{Engine, Error, Inspected, NewCopy, NewRestore};
 use crate::ids::{ArchiveName, CourseId, CourseName, JobName};
 use crate::job::Area;
+use crate::principal::Principal;
 use crate::proto::restore_service_server::RestoreService;
 use crate::proto::*;
-use crate::restore::Order;
+use crate::restore::{Order, Target};
 
 /// The course that a restore goes to, if it is given, and what is asked.
 fn ordered(
     archive: &ArchiveName,
     target: Where,
     options: Option<RestoreOptions>,
+    principal: &Principal,
 ) -> Result<(Option<CourseId>, Order), Error> {
     let (site, course, target) = restore_settings::target(target)?;
     if site.is_some_and(|site| site != archive.site) {
         return Err(Error::field("existing_course.course", "must be of the archive's site"));
+    }
+    if target == Target::NewCourse {
+        auth::allow(principal, Capability::CourseCreate, &archive.site, course.as_ref())?;
+    } else {
+        auth::reach_at(principal, &archive.site, course.as_ref())?;
     }
     Ok((course, restore_settings::order(options, target)?))
 }
@@ -70,7 +78,7 @@ impl RestoreService for Restore {
             Some(Wire::ExistingCourse(existing)) => Where::Existing(existing),
             None => return Err(Error::field("target", "is required").into()),
         };
-        let (course, order) = ordered(&archive, target, message.options)?;
+        let (course, order) = ordered(&archive, target, message.options, &principal)?;
         let plan = self.0.plan_restore(&archive, course, order).await?;
         Ok(Response::new(PlanRestoreResponse { plan: Some(restore_settings::plan(plan)) }))
     }
@@ -89,7 +97,7 @@ impl RestoreService for Restore {
             Some(Wire::ExistingCourse(existing)) => Where::Existing(existing),
             None => return Err(Error::field("target", "is required").into()),
         };
-        let (course, order) = ordered(&archive, target, message.options.clone())?;
+        let (course, order) = ordered(&archive, target, message.options.clone(), &principal)?;
         let new = NewRestore {
             course,
             order,
@@ -114,6 +122,7 @@ impl RestoreService for Restore {
         let message = request.into_inner();
         let course: CourseName = name("course", &message.course)?;
         auth::reach(&principal, &course.site)?;
+        auth::allow(&principal, Capability::BackupCourse, &course.site, Some(&course.course))?;
         let call = call(principal, "CopyCourse", &message.request_id, &message)?;
         let new_course = message.new_course.unwrap_or_default();
         let copy = NewCopy {
@@ -137,7 +146,7 @@ impl RestoreService for Restore {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let job: JobName = name("job", &message.job)?;
-        auth::reach(&principal, &job.site)?;
+        jobs::reach(&self.0, &principal, &job).await?;
         let call = call(principal, "RollbackRestore", &message.request_id, &message)?;
         let row = self.0.once(&call, || self.0.rollback_restore(&call, &job)).await?;
         Ok(Response::new(RollbackRestoreResponse { job: Some(convert::job(&row)) }))

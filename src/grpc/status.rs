@@ -61,8 +61,8 @@ pub fn code(reason: Reason) -> Code {
         JobCancelled => Code::Cancelled,
         JobAttemptsExhausted | Internal => Code::Internal,
         UploadOffsetMismatch | OffsetOutOfRange => Code::OutOfRange,
-        StorageUnavailable | CatalogUnavailable | ShuttingDown => Code::Unavailable,
-        StorageFull | Overloaded => Code::ResourceExhausted,
+        StorageUnavailable | CatalogUnavailable | ShuttingDown | IssuerUnavailable => Code::Unavailable,
+        StorageFull | Overloaded | QuotaBytes | QuotaArchives | QuotaJobs | RateLimited => Code::ResourceExhausted,
         StorageCorrupt | CatalogCorrupt => Code::DataLoss,
     }
 }
@@ -71,7 +71,7 @@ pub fn code(reason: Reason) -> Code {
 pub fn status(error: Error) -> Status {
     let code = code(error.reason);
     match code {
-        _ if matches!(error.reason, Reason::ShuttingDown | Reason::Overloaded) => {
+        _ if is_put_off(error.reason) => {
             tracing::info!(reason = error.reason.as_str(), "call put off");
         }
         Code::Internal | Code::DataLoss | Code::Unavailable | Code::ResourceExhausted => {
@@ -84,8 +84,9 @@ pub fn status(error: Error) -> Status {
     for (field, message) in &error.violations {
         details.add_bad_request_violation(field, format!("{field}: {message}"));
     }
-    if error.retryable {
-        details.set_retry_info(Some(Duration::from_secs(1)));
+    let retry = error.retryable.then(|| error.retry_after.unwrap_or(Duration::from_secs(1)));
+    if retry.is_some() {
+        details.set_retry_info(retry);
     }
     if let Some(resource) = error.resource {
         if code == Code::FailedPrecondition {
@@ -101,7 +102,26 @@ pub fn status(error: Error) -> Status {
     if code == Code::ResourceExhausted {
         details.add_quota_failure_violation(error.reason.as_str(), error.message.clone());
     }
-    Status::with_error_details(code, error.message, details)
+    let mut status = Status::with_error_details(code, error.message, details);
+    // What clients that repeat calls by themselves understand (gRFC A6).
+    if let Some(retry) = retry.filter(|_| matches!(code, Code::ResourceExhausted | Code::Unavailable)) {
+        let millis = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
+        status.metadata_mut().insert("grpc-retry-pushback-ms", millis.into());
+    }
+    status
+}
+
+/// Whether a call is only put off: nothing is wrong, it was too much or the wrong moment.
+const fn is_put_off(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ShuttingDown
+            | Reason::Overloaded
+            | Reason::RateLimited
+            | Reason::QuotaBytes
+            | Reason::QuotaArchives
+            | Reason::QuotaJobs
+    )
 }
 
 impl From<Error> for Status {

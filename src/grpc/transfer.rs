@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::convert::{self, name};
 use super::intake::{IDLE, admit_area, announced, broken, checked, course_of, within};
 use super::{auth, call};
+use crate::capability::Capability;
 use crate::engine::{Arriving, Engine, Error, Inspected};
 use crate::ids::{JobName, SiteName, UploadName};
 use crate::job::Area;
@@ -26,9 +27,10 @@ pub struct Transfer(pub Engine);
 /// The upload of a request. A session belongs to whoever opened it; administrators reach all.
 async fn upload_name(engine: &Engine, principal: &Principal, text: &str) -> Result<UploadName, Error> {
     let name: UploadName = name("name", text)?;
-    auth::reach(principal, &name.site)?;
+    auth::within(principal, &name.site)?;
     let upload = engine.get_upload(&name).await?;
-    if upload.owner != principal.name && !principal.is_administrator() {
+    let manages = |site, course| principal.holds_at(Capability::SiteArchivesManage, site, course);
+    if upload.owner != principal.name && !manages(&upload.site, upload.course.as_ref()) {
         return Err(Error::not_found(Reason::UploadNotFound, &name));
     }
     Ok(name)
@@ -43,10 +45,10 @@ impl TransferService for Transfer {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let SiteName(site) = name("parent", &message.parent)?;
-        auth::reach(&principal, &site)?;
+        auth::within(&principal, &site)?;
         let area = convert::area("area", message.area)?.unwrap_or(Area::DropZone);
-        admit_area(&principal, area)?;
         let course = course_of(&site, "course", &message.course)?;
+        admit_area(&principal, &site, course.as_ref(), area)?;
         let (file_name, owner) = (message.file_name.clone(), principal.name.clone());
         let arriving = Arriving { site, area, course, file_name, owner, job: None };
         let call = call(principal, "StartUpload", &message.request_id, &message)?;

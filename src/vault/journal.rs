@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::error::Malformed;
+use crate::audit::Entry;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::directory::{Person, Platform, SiteRole, Source};
@@ -187,6 +188,11 @@ pub enum Event {
         /// To whom it was.
         with: String,
     },
+    /// Something that was done, as the audit log has it.
+    Audited {
+        /// The entry, with its place in the chain.
+        entry: Box<Entry>,
+    },
     /// An archive is purged: written before its row and its bytes go, so that it never comes back.
     ArchivePurged {
         /// The archive.
@@ -276,6 +282,7 @@ fn parse<T: serde::de::DeserializeOwned>(line: &[u8]) -> Result<T, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::{Deed, Head};
 
     const GOLDEN: &[u8] = include_bytes!("golden/journal.jsonl");
 
@@ -323,6 +330,16 @@ mod tests {
             name: String::new(),
         };
         let purge_time = Timestamp::from_secs(1_800_000_000);
+        let deed = Deed {
+            time: Timestamp::from_secs(1_700_000_000),
+            principal: "anna".into(),
+            via: Some("lms".into()),
+            action: "archive_downloaded".into(),
+            resource: archive.to_string(),
+            reason: "an appeal".into(),
+            values: [("offset".to_owned(), "0".to_owned())].into(),
+            request_id: Some("request-7".into()),
+        };
         [
             created,
             Event::CourseCreated { course: course.clone() },
@@ -351,6 +368,7 @@ mod tests {
             Event::AccountsForgotten { site: site(), accounts: vec![3, 4] },
             Event::RolesWritten { site: site(), source: Source::Published, roles: vec![student] },
             Event::IdsReserved { site: site(), below: 1_000_000_000_500 },
+            Event::Audited { entry: Box::new(Head::START.then(site(), deed)) },
         ]
         .into_iter()
         .zip(0..)

@@ -4,19 +4,22 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use coursevault::access::{Action, Decision, Parts, decide};
+use coursevault::access::{Action, Decision, Subject, decide};
 use coursevault::archive::Container;
 use coursevault::catalog::{
     ArchiveOrigin, ArchivePosition, ArchiveQuery, ArchiveRow, ArchiveType, Area, HoldRow, ShareRow,
 };
 use coursevault::filter::{parse, parse_order};
 use coursevault::ids::ArchiveId;
-use coursevault::principal::{Principal, Scope};
+use coursevault::capability::BuiltInRole;
+use coursevault::principal::{Grant, Principal, Reach};
 
 use crate::ground::Ground;
 
 fn person(name: &str) -> Principal {
-    Principal { name: name.into(), scope: Scope::Sites("main".parse().into_iter().collect()) }
+    let sites = "main".parse().into_iter();
+    let grants: Vec<_> = sites.map(|site| Grant::of(BuiltInRole::Service, Reach::Site(site))).collect();
+    Principal::new(name, grants)
 }
 
 /// All pages of a list, of `limit` archives each. `between` runs after each page.
@@ -210,7 +213,9 @@ pub async fn viewers_see_what_the_table_says(ground: &Ground) -> anyhow::Result<
         let mut shared_ones = BTreeSet::new();
         for (n, row) in rows.iter().enumerate() {
             let shared = n % 5 == 2 && viewer.name == "lms";
-            let sees = decide(row.area, Parts::of(&viewer, &row.owner, shared), Action::See);
+            let (course, owner) = (row.course.as_ref(), row.owner.as_str());
+            let subject = Subject { site: &row.site, course, area: row.area, owner, shared };
+            let sees = decide(&viewer, &subject, Action::See);
             ensure!(
                 seen.contains(&row.archive) == (sees == Decision::Allowed),
                 "{viewer:?} {} of {}",

@@ -153,6 +153,7 @@ impl Ground {
             exclusive,
             source: None,
             requester: "teacher".into(),
+            requester_via: Some("lms".into()),
             trace: None,
         })
     }

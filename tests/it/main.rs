@@ -24,6 +24,7 @@ mod idempotency;
 mod jobs;
 mod listing;
 mod main_job;
+mod permissions;
 mod refused_uploads;
 mod restores;
 mod settings;
