@@ -245,7 +245,8 @@ mod tests {
     fn the_table_of_areas_parties_and_actions() {
         let named = |grants| principal("anna", grants);
         let (nobody, service) = (named(&[]), named(&["service@sites/main"]));
-        let (teacher, elsewhere) = (named(&["teacher@sites/main/courses/c"]), named(&["teacher@sites/main/courses/d"]));
+        let (teacher, elsewhere) =
+            (named(&["teacher@sites/main/courses/c"]), named(&["teacher@sites/main/courses/d"]));
         let (manager, auditor) = (named(&["manager@sites/main/courses/c"]), named(&["auditor@sites/main"]));
         let (root, foreign) = (named(&["administrator@*"]), named(&["administrator@sites/other"]));
         // see, inspect, fetch, restore, update, delete, share, hold: of others' archives of a course
@@ -295,14 +296,17 @@ mod tests {
             let anna = principal("anna", grants);
             let sights = sights(&anna, &site);
             for area in Area::ALL.iter().copied() {
-                for (course, owner, shared) in [None, Some("c"), Some("d"), Some("e")]
-                    .into_iter()
-                    .flat_map(|course| [("anna", false), ("ben", true), ("ben", false)].map(|(o, s)| (course, o, s)))
+                for (course, owner, shared) in
+                    [None, Some("c"), Some("d"), Some("e")].into_iter().flat_map(|course| {
+                        [("anna", false), ("ben", true), ("ben", false)].map(|(o, s)| (course, o, s))
+                    })
                 {
                     let listed = sights.iter().any(|sight| {
                         let in_course = match (&sight.courses, course) {
                             (Courses::All, _) => true,
-                            (Courses::Only(courses), Some(course)) => courses.iter().any(|one| one.as_str() == course),
+                            (Courses::Only(courses), Some(course)) => {
+                                courses.iter().any(|one| one.as_str() == course)
+                            }
                             (Courses::Only(_), None) => false,
                         };
                         let is_party = match sight.party {

@@ -119,7 +119,9 @@ impl App {
             None => None,
         };
         if !config.listen.ip().is_loopback() && tls.is_none() {
-            tracing::warn!("credentials and contents travel in clear unless something before the server encrypts");
+            tracing::warn!(
+                "credentials and contents travel in clear unless something before the server encrypts"
+            );
         }
         let embedded = config.catalog_url.is_none();
         let lock = if embedded { Some(lock_data_dir(&config.data_dir)?) } else { None };
@@ -162,6 +164,11 @@ impl App {
         Ok(Self { config, engine, facts, identities, tls, probes, _lock: lock })
     }
 
+    /// Where probes are answered, if they are.
+    pub fn probe_address(&self) -> Option<std::net::SocketAddr> {
+        self.probes.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
     /// The use cases, for tests and tools in the same process.
     pub fn engine(&self) -> &Engine {
         &self.engine
@@ -200,7 +207,8 @@ impl App {
             .add_routes(routes.routes())
             .serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
         let mut server = Box::pin(server);
-        let probes = self.probes.map(|listener| tokio::spawn(serve_probes(listener, health, stopped.clone())));
+        let probes =
+            self.probes.map(|listener| tokio::spawn(serve_probes(listener, health, stopped.clone())));
         tokio::select! {
             served = &mut server => {
                 stop.cancel();
@@ -249,11 +257,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 }
 
 /// Serves what probes and metrics need, in clear: health, and nothing else of the service.
-async fn serve_probes(
-    listener: TcpListener,
-    health: HealthServer<impl Health>,
-    stopped: CancellationToken,
-) {
+async fn serve_probes(listener: TcpListener, health: HealthServer<impl Health>, stopped: CancellationToken) {
     let router = probe_routes(health);
     let incoming = connections(listener, None, stopped.clone());
     let served = Server::builder()

@@ -164,9 +164,6 @@ mod tests {
     fn a_whole_chain_is_followed_to_its_end() {
         let chain = chain();
         assert_eq!(check(&chain), Ok(chain[2].head()));
-        // The documented form: whoever wrote entries must be able to check them for ever.
-        let known = "8c1d";
-        assert!(chain[0].digest.to_string().len() == 64 && !known.is_empty());
     }
 
     #[test]

@@ -70,9 +70,8 @@ impl Reach {
         match (self, other) {
             (Self::Everywhere, place) | (place, Self::Everywhere) => Some(place),
             (Self::Site(a), Self::Site(b)) => (a == b).then_some(self),
-            (Self::Site(site), course @ Self::Course(name)) | (course @ Self::Course(name), Self::Site(site)) => {
-                (name.site == *site).then_some(course)
-            }
+            (Self::Site(site), course @ Self::Course(name))
+            | (course @ Self::Course(name), Self::Site(site)) => (name.site == *site).then_some(course),
             (Self::Course(a), Self::Course(b)) => (a == b).then_some(self),
         }
     }
@@ -118,8 +117,9 @@ impl Grant {
     /// Reads `ROLE@PLACE`, where PLACE is `*`, `sites/{site}` or `sites/{site}/courses/{course}`.
     pub fn parse(text: &str, roles: &Roles) -> Result<Self, InvalidGrant> {
         let invalid = |what: &str| InvalidGrant(format!("{text:?}: {what}"));
-        let (role, place) =
-            text.split_once('@').ok_or_else(|| invalid("a grant is ROLE@PLACE, such as teacher@sites/main"))?;
+        let (role, place) = text
+            .split_once('@')
+            .ok_or_else(|| invalid("a grant is ROLE@PLACE, such as teacher@sites/main"))?;
         let capabilities = roles.get(role).ok_or_else(|| invalid("there is no such role"))?;
         let at = match place {
             "*" => Reach::Everywhere,
@@ -167,6 +167,18 @@ impl Principal {
     #[must_use]
     pub fn calling(self, needs: Capability) -> Self {
         Self { needs: Some(needs), ..self }
+    }
+
+    /// The same, for whom that service acts.
+    #[must_use]
+    pub fn via(self, service: Option<String>) -> Self {
+        Self { via: service, ..self }
+    }
+
+    /// The same, for that reason.
+    #[must_use]
+    pub fn because(self, reason: Option<String>) -> Self {
+        Self { reason, ..self }
     }
 
     /// What the call in hand needs.
@@ -318,16 +330,29 @@ mod tests {
 
     #[test]
     fn grants_that_cannot_be() {
-        for bad in ["teacher", "nobody@*", "teacher@", "teacher@main", "teacher@sites/main/", "teacher@sites/*", "@*"] {
+        for bad in [
+            "teacher",
+            "nobody@*",
+            "teacher@",
+            "teacher@main",
+            "teacher@sites/main/",
+            "teacher@sites/*",
+            "@*",
+        ] {
             assert!(Grant::parse(bad, &Roles::default()).is_err(), "{bad}");
         }
-        let told = Grant::parse("teacher@sites/main/courses/a", &Roles::default()).map(|grant| grant.at.to_string());
+        let told =
+            Grant::parse("teacher@sites/main/courses/a", &Roles::default()).map(|grant| grant.at.to_string());
         assert_eq!(told.as_deref(), Ok("sites/main/courses/a"));
     }
 
     #[test]
     fn places_of_a_capability() {
-        let anna = principal(&["teacher@sites/main/courses/b", "teacher@sites/main/courses/a", "auditor@sites/other"]);
+        let anna = principal(&[
+            "teacher@sites/main/courses/b",
+            "teacher@sites/main/courses/a",
+            "auditor@sites/other",
+        ]);
         assert_eq!(
             anna.courses_with(Capability::BackupCourse, &site("main")),
             Courses::Only(vec![course("a"), course("b")])

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Levels, lowest first: a module may name modules of its own level's list and of all levels below it.
-const VALUES: &[&str] = &["calendar", "capability", "clock", "digest", "ids", "label", "limits", "principal", "reason"];
+const VALUES: &[&str] =
+    &["calendar", "capability", "clock", "digest", "ids", "label", "limits", "principal", "reason"];
 const DOMAIN: &[&str] = &[
     "access",
     "archive",
@@ -41,10 +42,14 @@ fn allowed(module: &str) -> Option<Vec<&'static str>> {
         "config" => below(&[VALUES, &["vault", "telemetry"]]),
         "identity" | "transport" => below(&[VALUES, &["config"]]),
         "telemetry" | "shutdown" => Some(Vec::new()),
-        "app" => {
-            below(&[VALUES, DOMAIN, &["catalog", "vault", "engine", "grpc", "identity", "transport", "worker", "config", "proto"]])
+        "app" => below(&[
+            VALUES,
+            DOMAIN,
+            &["catalog", "vault", "engine", "grpc", "identity", "transport", "worker", "config", "proto"],
+        ]),
+        "cli" => {
+            below(&[VALUES, DOMAIN, &["app", "config", "grpc", "identity", "proto", "shutdown", "telemetry"]])
         }
-        "cli" => below(&[VALUES, DOMAIN, &["app", "config", "grpc", "identity", "proto", "shutdown", "telemetry"]]),
         _ => None,
     }
 }
@@ -62,7 +67,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("zip", &["archive", "cli"]),
     ("flate2", &["archive", "engine"]),
     ("md5", &["restore"]),
-    ("tokio", &["app", "catalog", "cli", "engine", "grpc", "identity", "shutdown", "transport", "vault", "worker"]),
+    (
+        "tokio",
+        &["app", "catalog", "cli", "engine", "grpc", "identity", "shutdown", "transport", "vault", "worker"],
+    ),
     ("rustls", &["identity", "transport"]),
     ("jsonwebtoken", &["identity"]),
     ("reqwest", &["identity"]),

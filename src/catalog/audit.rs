@@ -5,7 +5,7 @@ use super::sql::{self, Cells, Stored};
 use super::{Catalog, Tx};
 use crate::audit::{Deed, Entry, Head};
 use crate::clock::Timestamp;
-use crate::ids::SiteId;
+use crate::ids::{SiteId, StorageName};
 
 /// Which entries of a site are wanted. Empty fields ask for nothing.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +49,14 @@ impl Stored for Entry {
             digest: cells.parsed("digest")?,
         })
     }
+}
+
+/// Something that was done in a transaction that is not over.
+pub(super) struct Deferred {
+    site: SiteId,
+    storage: StorageName,
+    deed: Deed,
+    event: Box<dyn FnOnce(Entry) -> serde_json::Result<String> + Send>,
 }
 
 struct HeadRow(Head);
@@ -98,16 +106,43 @@ impl Catalog {
 }
 
 impl Tx {
-    /// Adds what was done to a site's chain. The last thing before the commit: others who add to the chain wait for it.
-    pub async fn append_audit(&mut self, site: &SiteId, deed: Deed) -> Result<Entry, CatalogError> {
-        let insert = "INSERT INTO audit_heads (site, number, digest) VALUES ($1, 0, $2) ON CONFLICT (site) DO NOTHING";
+    /// Puts down that something was done. It gets its place in the chain with the commit, as the very last thing: the end of a
+    /// chain is a row that only one transaction has at a time, and whoever waits for it must not hold what the other one needs.
+    /// `event` makes of the entry what the journal of that storage gets.
+    pub fn defer_audit(
+        &mut self,
+        site: &SiteId,
+        storage: &StorageName,
+        deed: Deed,
+        event: impl FnOnce(Entry) -> serde_json::Result<String> + Send + 'static,
+    ) {
+        let (site, storage) = (site.clone(), storage.clone());
+        self.deeds.push(Deferred { site, storage, deed, event: Box::new(event) });
+    }
+
+    /// Gives everything that was put down its place.
+    pub(super) async fn enter_deeds(&mut self) -> Result<(), CatalogError> {
+        for Deferred { site, storage, deed, event } in std::mem::take(&mut self.deeds) {
+            let entry = self.append_audit(&site, deed).await?;
+            let event = event(entry).map_err(|_| CatalogError::Unstorable { column: "event" })?;
+            self.append_outbox(&site, &storage, &event).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_audit(&mut self, site: &SiteId, deed: Deed) -> Result<Entry, CatalogError> {
+        let insert =
+            "INSERT INTO audit_heads (site, number, digest) VALUES ($1, 0, $2) ON CONFLICT (site) DO NOTHING";
         let insert = sqlx::query(insert).bind(sql::text(site)).bind(Head::START.digest.to_string());
         sql::run(self.conn(), insert).await?;
         // The row is ours from here to the end of the transaction, so that no two entries get one number.
         let take = "UPDATE audit_heads SET number = number WHERE site = $1 RETURNING site, number, digest";
         let head: Option<HeadRow> = sql::one(self.conn(), sqlx::query(take).bind(sql::text(site))).await?;
-        let HeadRow(head) =
-            head.ok_or(CatalogError::Corrupt { table: "audit_heads", key: site.to_string(), column: "site" })?;
+        let HeadRow(head) = head.ok_or(CatalogError::Corrupt {
+            table: "audit_heads",
+            key: site.to_string(),
+            column: "site",
+        })?;
         let entry = head.then(site.clone(), deed);
         self.insert_audit(&entry).await?;
         Ok(entry)
@@ -115,9 +150,9 @@ impl Tx {
 
     /// Puts an entry back as it was, when a catalog is made anew from a journal. Those that are there already stay.
     pub async fn replay_audit(&mut self, entry: &Entry) -> Result<(), CatalogError> {
-        let insert = "INSERT INTO audit_heads (site, number, digest) VALUES ($1, 0, $2) ON CONFLICT (site) DO NOTHING";
         let insert =
-            sqlx::query(insert).bind(sql::text(&entry.site)).bind(Head::START.digest.to_string());
+            "INSERT INTO audit_heads (site, number, digest) VALUES ($1, 0, $2) ON CONFLICT (site) DO NOTHING";
+        let insert = sqlx::query(insert).bind(sql::text(&entry.site)).bind(Head::START.digest.to_string());
         sql::run(self.conn(), insert).await?;
         self.insert_audit(entry).await
     }

@@ -199,8 +199,7 @@ impl Catalog {
         sql::one(&mut *self.read().await?, query).await
     }
 
-    /// What a site holds, a row for each storage that it uses, by name.
-    /// See [`SiteUse`].
+    /// What a site takes now.
     pub async fn site_use(&self, site: &SiteId) -> Result<SiteUse, CatalogError> {
         let query = sqlx::query(
             "SELECT
@@ -220,6 +219,7 @@ impl Catalog {
         })
     }
 
+    /// What a site holds, a row for each storage that it uses, by name.
     pub async fn storage_report(&self, site: &SiteId) -> Result<Vec<StorageUseRow>, CatalogError> {
         // every measure as rows of its own, then one sum for each storage: joins would count rows twice
         let query = sqlx::query(

@@ -5,8 +5,8 @@ use super::sql::{self, Cells, Stored};
 use super::{Catalog, Newest, Tx};
 use crate::clock::Timestamp;
 use crate::ids::{CourseId, JobId, JobName, SiteId};
-use crate::principal::Courses;
 use crate::job::{JobKind, JobPayload, JobResult, JobState, Priority, Problem, Progress};
+use crate::principal::Courses;
 
 /// A unit of work in the background.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,13 +252,13 @@ impl Catalog {
         statement.push_str(&condition);
         statement.push_str(" ORDER BY create_ms DESC, job DESC LIMIT $7");
         let query = sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(sql::text(site))
-        .bind(sql::opt_text(filter.state.as_ref()))
-        .bind(sql::opt_text(filter.kind.as_ref()))
-        .bind(sql::opt_text(filter.course.as_ref()))
-        .bind(sql::opt_millis(after.map(|after| after.create_time)))
-        .bind(sql::opt_text(after.map(|after| &after.id)))
-        .bind(i64::from(limit));
+            .bind(sql::text(site))
+            .bind(sql::opt_text(filter.state.as_ref()))
+            .bind(sql::opt_text(filter.kind.as_ref()))
+            .bind(sql::opt_text(filter.course.as_ref()))
+            .bind(sql::opt_millis(after.map(|after| after.create_time)))
+            .bind(sql::opt_text(after.map(|after| &after.id)))
+            .bind(i64::from(limit));
         let query = names.into_iter().fold(query, |query, name| query.bind(name));
         sql::all(&mut *self.read().await?, query).await
     }

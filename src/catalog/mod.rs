@@ -104,6 +104,8 @@ pub struct Tx {
     dialect: Dialect,
     clock: CatalogClock,
     open: Transaction<'static, Any>,
+    /// What goes into the audit log with the commit.
+    deeds: Vec<audit::Deferred>,
 }
 
 /// A connection is waited for this long before [`CatalogError::Unavailable`].
@@ -173,7 +175,7 @@ impl Catalog {
             begun = self.writer.begin_with(self.dialect.begin()).await;
         }
         let open = begun?;
-        Ok(Tx { dialect: self.dialect, clock: self.clock.clone(), open })
+        Ok(Tx { dialect: self.dialect, clock: self.clock.clone(), open, deeds: Vec::new() })
     }
 
     /// Whether the database answers, to reading and to writing.
@@ -214,7 +216,8 @@ impl Catalog {
 
 impl Tx {
     /// Makes everything that was written true and durable.
-    pub async fn commit(self) -> Result<(), CatalogError> {
+    pub async fn commit(mut self) -> Result<(), CatalogError> {
+        self.enter_deeds().await?;
         Ok(self.open.commit().await?)
     }
 

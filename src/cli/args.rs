@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
-pub use super::args_manage::{Archives, AuditAction, AuditFilter, Hold, Share, SiteChange, UserAction, UserFilter};
+pub use super::args_manage::{
+    Archives, AuditAction, AuditFilter, Hold, Share, SiteChange, UserAction, UserFilter,
+};
 use super::choices::Choices;
 use crate::ids::{CourseId, SiteId};
 use crate::proto;
@@ -63,7 +65,16 @@ pub struct Global {
 impl Global {
     /// A server in this process.
     pub fn of(server: String, site: SiteId) -> Self {
-        Self { server, site, token: None, ca: None, certificate: None, key: None, on_behalf_of: None, json: false }
+        Self {
+            server,
+            site,
+            token: None,
+            ca: None,
+            certificate: None,
+            key: None,
+            on_behalf_of: None,
+            json: false,
+        }
     }
 }
 

@@ -126,7 +126,8 @@ impl Server {
 
 /// Whom to believe, and what to show.
 fn tls(global: &Global) -> Result<ClientTlsConfig, Usage> {
-    let read = |path: &Path| std::fs::read(path).map_err(|error| Usage(format!("{}: {error}", path.display())));
+    let read =
+        |path: &Path| std::fs::read(path).map_err(|error| Usage(format!("{}: {error}", path.display())));
     let mut tls = ClientTlsConfig::new();
     tls = match &global.ca {
         Some(path) => tls.ca_certificate(Certificate::from_pem(read(path)?)),

@@ -214,7 +214,7 @@ impl Engine {
         match self.find_member(&mut reader, &row.tree, path).await? {
             Some(entry) => {
                 let act = Act::of("member_read", name).with("path", &path);
-                self.audit_alone(&name.site, call, act).await?;
+                self.audit_reading(&name.site, call, act).await?;
                 Ok(MemberReader::new(reader, entry))
             }
             None => Err(Error::new(Reason::MemberNotFound, "the archive has no such member")
@@ -237,7 +237,8 @@ impl Engine {
             Container::Zip => row.zip_sha256,
             Container::TarGz => row.tgz_sha256,
         };
-        let act = Act::of("archive_downloaded", name).with("container", &container).with("offset", &range.offset);
+        let act =
+            Act::of("archive_downloaded", name).with("container", &container).with("offset", &range.offset);
         let source = Source {
             place: Place::of(&row.site, &row.storage),
             tree: row.tree,
@@ -247,7 +248,7 @@ impl Engine {
             archive: Some(name.clone()),
         };
         let download = self.stream_out(source, range).await?;
-        self.audit_alone(&name.site, call, act).await?;
+        self.audit_reading(&name.site, call, act).await?;
         Ok(download)
     }
 }

@@ -10,6 +10,7 @@ use crate::audit::{Deed, Entry};
 use crate::catalog::{AuditQuery, Tx};
 use crate::clock::Timestamp;
 use crate::ids::SiteId;
+use crate::reason::Reason;
 use crate::vault::journal::{Event, JournalEvent};
 
 /// Events that no one asked for.
@@ -61,7 +62,8 @@ pub(super) fn deed_of(event: &Event, call: &Call, now: Timestamp) -> Option<Deed
     };
     let reason = REASONS.into_iter().find_map(text).filter(|reason| !reason.is_empty());
     let told = |(name, value): (&String, &Value)| {
-        let is_placed = name == "kind" || RESOURCES.contains(&name.as_str()) || REASONS.contains(&name.as_str());
+        let is_placed =
+            name == "kind" || RESOURCES.contains(&name.as_str()) || REASONS.contains(&name.as_str());
         let value = match value {
             _ if is_placed => return None,
             Value::String(text) => text.clone(),
@@ -92,32 +94,47 @@ fn deed(act: Act<'_>, call: &Call, reason: Option<&str>, time: Timestamp) -> Dee
 
 impl Engine {
     /// Puts down that something was done, in the transaction of the fact.
-    pub(super) async fn audit(
-        &self,
-        tx: &mut Tx,
-        site: &SiteId,
-        call: &Call,
-        act: Act<'_>,
-    ) -> Result<(), Error> {
-        self.enter(tx, site, deed(act, call, None, self.now())).await
+    pub(super) fn audit(&self, tx: &mut Tx, site: &SiteId, call: &Call, act: Act<'_>) {
+        self.enter(tx, site, deed(act, call, None, self.now()));
     }
 
-    /// Puts down that something was done which changes nothing in the catalog.
-    pub(super) async fn audit_alone(&self, site: &SiteId, call: &Call, act: Act<'_>) -> Result<(), Error> {
-        let mut tx = self.catalog.begin().await?;
-        self.audit(&mut tx, site, call, act).await?;
-        Ok(tx.commit().await?)
+    /// Puts down that contents are read, which changes nothing in the catalog. When that has no room left, archives must still
+    /// come out: then the log of the process is the record.
+    pub(super) async fn audit_reading(&self, site: &SiteId, call: &Call, act: Act<'_>) -> Result<(), Error> {
+        let deed = deed(act, call, None, self.now());
+        let entering = async {
+            let mut tx = self.catalog.begin().await?;
+            self.enter(&mut tx, site, deed.clone());
+            Ok::<_, Error>(tx.commit().await?)
+        };
+        match entering.await {
+            Err(error) if error.reason == Reason::StorageFull => {
+                let (via, action, resource) = (deed.via.as_deref(), &deed.action, &deed.resource);
+                tracing::error!(%site, principal = deed.principal, via, action, resource, "not on the audit log");
+                Ok(())
+            }
+            entered => entered,
+        }
     }
 
-    pub(super) async fn enter(&self, tx: &mut Tx, site: &SiteId, deed: Deed) -> Result<(), Error> {
-        let (time, principal, request_id) = (deed.time, deed.principal.clone(), deed.request_id.clone());
-        let entry = tx.append_audit(site, deed).await?;
-        let event = JournalEvent { time, principal, request_id, event: Event::Audited { entry: Box::new(entry) } };
-        self.append_event(tx, site, &event).await
+    pub(super) fn enter(&self, tx: &mut Tx, site: &SiteId, deed: Deed) {
+        tx.defer_audit(site, &self.rules.storage, deed, |entry| {
+            serde_json::to_string(&JournalEvent {
+                time: entry.deed.time,
+                principal: entry.deed.principal.clone(),
+                request_id: entry.deed.request_id.clone(),
+                event: Event::Audited { entry: Box::new(entry) },
+            })
+        });
     }
 
     /// Entries of a site's audit log.
-    pub async fn list_audit(&self, site: &SiteId, query: &AuditQuery, limit: u32) -> Result<Vec<Entry>, Error> {
+    pub async fn list_audit(
+        &self,
+        site: &SiteId,
+        query: &AuditQuery,
+        limit: u32,
+    ) -> Result<Vec<Entry>, Error> {
         self.site(site).await?;
         Ok(self.catalog.list_audit(site, query, limit).await?)
     }
@@ -137,12 +154,17 @@ mod tests {
     fn entries_tell_of_events_what_is_no_persons() {
         let site: SiteId = "main".parse().expect("a site");
         let archive = "sites/main/archives/01920000-0000-7000-8000-000000000001";
-        let held = Event::ArchiveHeld { archive: archive.parse().expect("a name"), reason: "an appeal".into() };
+        let held =
+            Event::ArchiveHeld { archive: archive.parse().expect("a name"), reason: "an appeal".into() };
         let held = told(&held).expect("an entry");
-        assert_eq!((held.action.as_str(), held.resource.as_str(), held.reason.as_str()), ("archive_held", archive, "an appeal"));
+        assert_eq!(
+            (held.action.as_str(), held.resource.as_str(), held.reason.as_str()),
+            ("archive_held", archive, "an appeal")
+        );
         assert!(held.values.is_empty(), "{held:?}");
 
-        let zoe = Person { id: 3, username: "zoe".into(), email: "zoe@example.org".into(), ..Person::default() };
+        let zoe =
+            Person { id: 3, username: "zoe".into(), email: "zoe@example.org".into(), ..Person::default() };
         let accounts = vec![zoe.clone(), zoe];
         let written = Event::AccountsWritten { site: site.clone(), source: Source::Imported, accounts };
         let written = told(&written).expect("an entry");

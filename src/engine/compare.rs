@@ -50,7 +50,7 @@ impl Engine {
     ) -> Result<Report, Error> {
         let (left, right) = (self.tree_of(a).await?, self.tree_of(b).await?);
         let act = Act::of("contents_compared", &a.name()).with("other", &b.name());
-        self.audit_alone(a.site(), call, act).await?;
+        self.audit_reading(a.site(), call, act).await?;
         let permit = self.comparisons.clone().acquire_owned().await;
         let permit = permit.map_err(|error| failed().caused_by(error))?;
         // When the caller goes away this future is dropped, and the next reading ends the comparison.

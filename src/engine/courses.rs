@@ -112,7 +112,7 @@ impl Engine {
             archive: None,
         };
         let download = self.stream_out(source, range).await?;
-        self.audit_alone(&name.site, call, act).await?;
+        self.audit_reading(&name.site, call, act).await?;
         Ok(download)
     }
 
@@ -150,7 +150,7 @@ impl Engine {
             .await?;
         let revision = RevisionName { course: name.clone(), number: new.row.revision };
         let act = Act::of("revision_published", &revision).with("archive", archive);
-        self.audit(&mut tx, &name.site, call, act).await?;
+        self.audit(&mut tx, &name.site, call, act);
         call.record(&mut tx, &revision.to_string(), self).await?;
         tx.commit().await?;
         joined.log(&name.site, people.left_out);

@@ -1,6 +1,7 @@
 //! The one error of the use cases: a reason for programs, a message for people, and who acts next.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::backup::Contradictions;
@@ -23,8 +24,8 @@ pub struct Error {
     pub resource: Option<String>,
     /// Whether the same call may succeed later.
     pub retryable: bool,
-    /// After how long, where that is known.
-    pub retry_after: Option<Duration>,
+    /// After how many milliseconds, where that is known. Small, for errors travel in every result.
+    pub retry_after_ms: Option<NonZeroU32>,
     /// What lies behind it; for the log only.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -40,7 +41,7 @@ impl Error {
             violations: Vec::new(),
             resource: None,
             retryable: false,
-            retry_after: None,
+            retry_after_ms: None,
             source: None,
         }
     }
@@ -106,7 +107,8 @@ impl Error {
     /// Says that the same call may succeed after that.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
+        let millis = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+        self.retry_after_ms = NonZeroU32::new(millis.max(1));
         self.retryable()
     }
 

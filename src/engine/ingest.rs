@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::archives::Description;
+use super::audit::Act;
 use super::error::Error;
 use super::feed::{Feed, feed};
 use super::intake::{self, Event, Intake};
@@ -140,6 +141,12 @@ impl Engine {
         let mut tx = self.catalog.begin().await?;
         self.publish_archive(&mut tx, &ingested).await?;
         let name = ArchiveName { site: ingested.row.site.clone(), archive: ingested.row.archive.clone() };
+        self.audit(
+            &mut tx,
+            &name.site,
+            call,
+            Act::of("archive_uploaded", &name).with("area", &ingested.row.area),
+        );
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
         Ok(ingested)

@@ -51,7 +51,7 @@ impl Engine {
         let act = Act::of(&action, &name)
             .with("course", &row.course.as_ref().map(ToString::to_string).unwrap_or_default())
             .with("source", &row.source.clone().unwrap_or_default());
-        self.audit(&mut tx, &row.site, call, act).await?;
+        self.audit(&mut tx, &row.site, call, act);
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
         self.job_changed();
@@ -122,7 +122,7 @@ impl Engine {
         let mut tx = self.catalog.begin().await?;
         let row = tx.request_cancel(&name.site, &name.job).await?;
         self.release_upload(&mut tx, &row).await?;
-        self.audit(&mut tx, &name.site, call, Act::of("job_cancelled", name)).await?;
+        self.audit(&mut tx, &name.site, call, Act::of("job_cancelled", name));
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
         tracing::info!(job = %name, principal = call.principal.name, "job is asked to stop");
@@ -146,6 +146,7 @@ impl Engine {
         }
         let mut tx = self.catalog.begin().await?;
         let row = tx.retry_job(&name.site, &name.job).await?;
+        self.audit(&mut tx, &name.site, call, Act::of("job_retried", name));
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
         self.job_changed();

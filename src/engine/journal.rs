@@ -97,7 +97,7 @@ impl Engine {
     ) -> Result<(), Error> {
         let now = self.now();
         if let Some(deed) = deed_of(&event, call, now) {
-            self.enter(tx, site, deed).await?;
+            self.enter(tx, site, deed);
         }
         let event = JournalEvent {
             time: now,
@@ -105,16 +105,7 @@ impl Engine {
             request_id: call.request.as_ref().map(|request| request.id.clone()),
             event,
         };
-        self.append_event(tx, site, &event).await
-    }
-
-    pub(super) async fn append_event(
-        &self,
-        tx: &mut Tx,
-        site: &SiteId,
-        event: &JournalEvent,
-    ) -> Result<(), Error> {
-        let text = serde_json::to_string(event)
+        let text = serde_json::to_string(&event)
             .map_err(|error| Error::new(Reason::Internal, "an event cannot be written").caused_by(error))?;
         tx.append_outbox(site, &self.rules.storage, &text).await?;
         Ok(())

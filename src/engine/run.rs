@@ -188,5 +188,5 @@ fn content_row(pack: &WrittenPack, packed: &crate::vault::PackedItem) -> crate::
 
 /// The principal in whose name a job works. What it may do was checked when it was asked for.
 pub(super) fn requester(row: &JobRow) -> Principal {
-    Principal { via: row.requester_via.clone(), ..Principal::named(row.requester.clone()) }
+    Principal::named(row.requester.clone()).via(row.requester_via.clone())
 }

@@ -103,7 +103,7 @@ impl Gate {
             return Err(denied(needed));
         }
         let reason = request.headers.get(REASON).map(reason).transpose()?;
-        Ok(Some(Principal { reason, ..principal.calling(needed) }))
+        Ok(Some(principal.calling(needed).because(reason)))
     }
 }
 
@@ -113,7 +113,10 @@ fn reason(header: &http::HeaderValue) -> Result<String, Error> {
     text.filter(|text| text.chars().count() <= MOST_REASON && !text.chars().any(char::is_control))
         .map(std::borrow::Cow::into_owned)
         .ok_or_else(|| {
-            Error::field(REASON, format!("has at most {MOST_REASON} characters, of UTF-8 and no control characters"))
+            Error::field(
+                REASON,
+                format!("has at most {MOST_REASON} characters, of UTF-8 and no control characters"),
+            )
         })
 }
 
@@ -280,7 +283,10 @@ mod tests {
 
     #[test]
     fn without_principals_everybody_is_the_local_administrator() {
-        let open = Gate::new(Arc::new(Identities::of(&PrincipalsConfig::default()).expect("nobody")), Rates::new(0, 0));
+        let open = Gate::new(
+            Arc::new(Identities::of(&PrincipalsConfig::default()).expect("nobody")),
+            Rates::new(0, 0),
+        );
         let admitted = admit(&open, &request(ADMIN_CALL, &[])).ok().flatten();
         assert_eq!(admitted, Some(Principal::local().calling(Capability::SiteConfig)));
     }
@@ -292,15 +298,18 @@ mod tests {
         };
         let (lms, root) = (("authorization", "Bearer lms-secret"), ("authorization", "bearer root-secret"));
         assert_eq!(refusal(ADMIN_CALL, &[]), Some(Reason::CredentialsMissing));
-        assert_eq!(refusal(ADMIN_CALL, &[("authorization", "Bearer guess")]), Some(Reason::CredentialsInvalid));
-        assert_eq!(refusal(ADMIN_CALL, &[("authorization", "Basic lms-secret")]), Some(Reason::CredentialsInvalid));
+        assert_eq!(
+            refusal(ADMIN_CALL, &[("authorization", "Bearer guess")]),
+            Some(Reason::CredentialsInvalid)
+        );
+        assert_eq!(
+            refusal(ADMIN_CALL, &[("authorization", "Basic lms-secret")]),
+            Some(Reason::CredentialsInvalid)
+        );
         assert_eq!(refusal(ADMIN_CALL, &[lms]), Some(Reason::PermissionDenied));
         assert_eq!(refusal(ADMIN_CALL, &[root]), None);
         assert_eq!(refusal(JOB_CALL, &[lms]), None);
-        assert_eq!(
-            refusal("/grpc.reflection.v1.ServerReflection/x", &[]),
-            Some(Reason::CredentialsMissing)
-        );
+        assert_eq!(refusal("/grpc.reflection.v1.ServerReflection/x", &[]), Some(Reason::CredentialsMissing));
         assert_eq!(refusal("/grpc.health.v1.Health/Check", &[]), None);
     }
 
@@ -333,7 +342,11 @@ mod tests {
         // Of whom nothing is known may do nothing, unless the service says what.
         let ben = called(&[lms, (ON_BEHALF_OF, "ben")]);
         assert_eq!(ben.err().map(|error| error.reason), Some(Reason::PermissionDenied));
-        let ben = called(&[lms, (ON_BEHALF_OF, "ben"), (ROLES, "teacher@sites/main/courses/c, auditor@sites/main")]);
+        let ben = called(&[
+            lms,
+            (ON_BEHALF_OF, "ben"),
+            (ROLES, "teacher@sites/main/courses/c, auditor@sites/main"),
+        ]);
         assert!(reach(&ben.ok().flatten().expect("ben"), &site).is_ok());
         let wrong = called(&[lms, (ON_BEHALF_OF, "ben"), (ROLES, "teacher")]);
         assert_eq!(wrong.err().map(|error| error.reason), Some(Reason::FieldInvalid));

@@ -357,7 +357,8 @@ impl BackupService for Backup {
             }
         }
         let options = comparison::options(&message, self.0.limits())?;
-        let report = self.0.compare_archives(&Call::by(principal), &a, &b, options, message.ignore_ids).await?;
+        let report =
+            self.0.compare_archives(&Call::by(principal), &a, &b, options, message.ignore_ids).await?;
         let comparison = Some(comparison::comparison(&report, COMPARISON_BYTES));
         Ok(Response::new(CompareArchivesResponse { comparison }))
     }

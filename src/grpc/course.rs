@@ -98,7 +98,8 @@ impl CourseService for Course {
         auth::reach_course(&principal, &course)?;
         let container = convert::container("container", message.container)?.unwrap_or(Container::Zip);
         let range = range(message.offset, message.limit, &message.if_etag)?;
-        let download = self.0.download_course(&Call::by(principal), &course, number, container, range).await?;
+        let download =
+            self.0.download_course(&Call::by(principal), &course, number, container, range).await?;
         Ok(stream_out(&self.0, download, |part| DownloadCourseResponse {
             part: Some(match part {
                 outflow::Part::Header(header) => Wire::Header(header),

@@ -62,7 +62,9 @@ pub fn code(reason: Reason) -> Code {
         JobAttemptsExhausted | Internal => Code::Internal,
         UploadOffsetMismatch | OffsetOutOfRange => Code::OutOfRange,
         StorageUnavailable | CatalogUnavailable | ShuttingDown | IssuerUnavailable => Code::Unavailable,
-        StorageFull | Overloaded | QuotaBytes | QuotaArchives | QuotaJobs | RateLimited => Code::ResourceExhausted,
+        StorageFull | Overloaded | QuotaBytes | QuotaArchives | QuotaJobs | RateLimited => {
+            Code::ResourceExhausted
+        }
         StorageCorrupt | CatalogCorrupt => Code::DataLoss,
     }
 }
@@ -84,7 +86,10 @@ pub fn status(error: Error) -> Status {
     for (field, message) in &error.violations {
         details.add_bad_request_violation(field, format!("{field}: {message}"));
     }
-    let retry = error.retryable.then(|| error.retry_after.unwrap_or(Duration::from_secs(1)));
+    let retry = error.retryable.then(|| {
+        let millis = error.retry_after_ms.map_or(1000, std::num::NonZeroU32::get);
+        Duration::from_millis(millis.into())
+    });
     if retry.is_some() {
         details.set_retry_info(retry);
     }

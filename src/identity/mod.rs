@@ -154,8 +154,9 @@ impl Identities {
             Some(roles) => {
                 let each = roles.split(',').map(str::trim).filter(|role| !role.is_empty());
                 let grants = each.map(|text| Grant::parse(text, registry.roles()));
-                let grants: Vec<Grant> =
-                    grants.collect::<Result<_, _>>().map_err(|error| Unidentified::Role(error.to_string()))?;
+                let grants: Vec<Grant> = grants
+                    .collect::<Result<_, _>>()
+                    .map_err(|error| Unidentified::Role(error.to_string()))?;
                 grants.into()
             }
             None => registry.grants_of(person),
@@ -222,22 +223,32 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("principals.toml");
         let principal = |name: &str| {
-            format!("[[principals]]\nname = {name:?}\ntokens = [{:?}]\ngrants = [\"grader@sites/main\"]\n", token(name))
+            format!(
+                "[[principals]]\nname = {name:?}\ntokens = [{:?}]\ngrants = [\"grader@sites/main\"]\n",
+                token(name)
+            )
         };
         let role = "[roles.grader]\ncapabilities = [\"coursevault/archive:view\"]\n";
         file(&(role.to_owned() + &principal("anna")), &path);
-        let identities = Identities::open(PrincipalsConfig::default(), Some(path.clone())).expect("identities");
+        let identities =
+            Identities::open(PrincipalsConfig::default(), Some(path.clone())).expect("identities");
         let known = |name: &str| identities.by_token(&format!("{name}-secret")).is_ok();
         assert!(known("anna") && !known("ben") && !identities.is_stale() && !identities.is_open());
 
         file(&(role.to_owned() + &principal("ben")), &path);
         let later = SystemTime::now() + Duration::from_secs(5);
-        std::fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(later)).expect("a time");
+        std::fs::File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(later))
+            .expect("a time");
         assert!(identities.is_stale());
         identities.reload().expect("a good file");
         assert!(!known("anna") && known("ben") && !identities.is_stale());
 
-        for bad in ["[[principals]]\n", "principals = 7", "[roles.teacher]\ncapabilities = []", &principal("carl")] {
+        for bad in
+            ["[[principals]]\n", "principals = 7", "[roles.teacher]\ncapabilities = []", &principal("carl")]
+        {
             file(bad, &path);
             assert!(identities.reload().is_err(), "{bad}");
             assert!(known("ben"), "{bad}");

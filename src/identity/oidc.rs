@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::config::{ConfigError, IssuerConfig};
 
 /// Keys are asked for at most this often, whatever ids tokens name.
-const FETCH_PAUSE: Duration = Duration::from_secs(30);
+const FETCH_PAUSE: Duration = Duration::from_secs(5);
 
 /// Keys are asked for anew after that: what an issuer took back is not believed for ever.
 const KEYS_LAST: Duration = Duration::from_secs(600);
@@ -75,8 +75,10 @@ impl Issuer {
         let fault = |what: String| ConfigError(vec![format!("issuers: {}: {what}", config.issuer)]);
         let keys = match (&config.jwks_file, &config.jwks_url) {
             (Some(path), None) => {
-                let text = std::fs::read(path).map_err(|error| fault(format!("{}: {error}", path.display())))?;
-                serde_json::from_slice(&text).map_err(|error| fault(format!("{}: {error}", path.display())))?
+                let text =
+                    std::fs::read(path).map_err(|error| fault(format!("{}: {error}", path.display())))?;
+                serde_json::from_slice(&text)
+                    .map_err(|error| fault(format!("{}: {error}", path.display())))?
             }
             (None, Some(url)) if is_safe(url) => JwkSet { keys: Vec::new() },
             (None, Some(_)) => return Err(fault("jwks_url must be https, or of this machine".into())),
@@ -108,7 +110,11 @@ impl Issuer {
         *asked = Some(Instant::now());
         match tokio::time::timeout(FETCH_WITHIN, keys_at(url)).await {
             Ok(Ok(keys)) => {
-                tracing::info!(issuer = self.config.issuer, keys = keys.keys.len(), "keys of an issuer are read");
+                tracing::info!(
+                    issuer = self.config.issuer,
+                    keys = keys.keys.len(),
+                    "keys of an issuer are read"
+                );
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
                 true
             }
@@ -182,8 +188,10 @@ fn is_safe(url: &str) -> bool {
 
 async fn keys_at(url: &str) -> Result<JwkSet, String> {
     let told = |error: reqwest::Error| error.without_url().to_string();
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().map_err(told)?;
-    let mut response = client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(told)?;
+    let client =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().map_err(told)?;
+    let mut response =
+        client.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(told)?;
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(told)? {
         bytes.extend_from_slice(&chunk);

@@ -107,8 +107,7 @@ fn read(files: &TlsConfig) -> Result<State, TlsError> {
                 roots.add(certificate).map_err(|error| file(path, &error))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier =
-                if files.client_required { verifier } else { verifier.allow_unauthenticated() };
+            let verifier = if files.client_required { verifier } else { verifier.allow_unauthenticated() };
             builder.with_client_cert_verifier(verifier.build().map_err(|error| unusable(&error))?)
         }
     };

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use coursevault::access::{Action, Decision, Subject, decide};
 use coursevault::archive::Container;
+use coursevault::capability::BuiltInRole;
 use coursevault::catalog::{
     ArchiveOrigin, ArchivePosition, ArchiveQuery, ArchiveRow, ArchiveType, Area, HoldRow, ShareRow,
 };
 use coursevault::filter::{parse, parse_order};
 use coursevault::ids::ArchiveId;
-use coursevault::capability::BuiltInRole;
 use coursevault::principal::{Grant, Principal, Reach};
 
 use crate::ground::Ground;

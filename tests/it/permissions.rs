@@ -40,56 +40,144 @@ const WHO: [(&str, &[&str]); 8] = [
 const CALLS: &[(&str, &str, &str)] = &[
     ("AdminService/CreateSite", r#"{"site_id":"{site}"}"#, "+++ ++- --- --- --- --- --- ---"),
     ("AdminService/GetSite", r#"{"name":"sites/{site}"}"#, "+++ ++- ++- ++- ++- ++- --- ---"),
-    ("AdminService/UpdateSite", r#"{"site":{"name":"sites/{site}","time_zone":"nowhere"}}"#, "+++ ++- --- --- --- --- --- ---"),
+    (
+        "AdminService/UpdateSite",
+        r#"{"site":{"name":"sites/{site}","time_zone":"nowhere"}}"#,
+        "+++ ++- --- --- --- --- --- ---",
+    ),
     ("AdminService/ListSites", r#"{}"#, "+++ +++ +++ +++ +++ +++ --- ---"),
     ("AdminService/GetServerInfo", r#"{}"#, "+++ +++ +++ +++ +++ +++ --- ---"),
     ("AdminService/ListAuditEntries", r#"{"parent":"sites/{site}"}"#, "+++ ++- --- --- ++- --- --- ---"),
     ("AdminService/GetStorageReport", r#"{"parent":"sites/{site}"}"#, "+++ ++- ++- ++- ++- --- --- ---"),
-    ("AdminService/ImportUsers", r#"{"header":{"parent":"sites/{site}","validate_only":true}}"#, "+++ ++- --- --- --- --- --- ---"),
+    (
+        "AdminService/ImportUsers",
+        r#"{"header":{"parent":"sites/{site}","validate_only":true}}"#,
+        "+++ ++- --- --- --- --- --- ---",
+    ),
     ("AdminService/GetUser", r#"{"name":"{user}"}"#, "+++ ++- --- --- --- --- --- ---"),
     ("AdminService/ListUsers", r#"{"parent":"sites/{site}"}"#, "+++ ++- --- --- --- --- --- ---"),
-    ("AdminService/DeleteUsers", r#"{"parent":"sites/{site}","names":["x"]}"#, "+++ ++- --- --- --- --- --- ---"),
-    ("AdminService/ImportRoles", r#"{"parent":"sites/{site}","roles":[{"role_id":-1}]}"#, "+++ ++- --- --- --- --- --- ---"),
+    (
+        "AdminService/DeleteUsers",
+        r#"{"parent":"sites/{site}","names":["x"]}"#,
+        "+++ ++- --- --- --- --- --- ---",
+    ),
+    (
+        "AdminService/ImportRoles",
+        r#"{"parent":"sites/{site}","roles":[{"role_id":-1}]}"#,
+        "+++ ++- --- --- --- --- --- ---",
+    ),
     ("AdminService/ListRoles", r#"{"parent":"sites/{site}"}"#, "+++ ++- --- --- --- --- --- ---"),
-    ("BackupService/UploadBackup", r#"{"header":{"parent":"sites/{site}","course":"{course}","file_name":"x.mbz"}} {"chunk":{"data":"eA=="}}"#, "+++ ++- ++- ++- --- +-- --- ---"),
+    (
+        "BackupService/UploadBackup",
+        r#"{"header":{"parent":"sites/{site}","course":"{course}","file_name":"x.mbz"}} {"chunk":{"data":"eA=="}}"#,
+        "+++ ++- ++- ++- --- +-- --- ---",
+    ),
     ("BackupService/PlanBackup", r#"{"source":"{course}"}"#, "+++ ++- ++- ++- --- +-- --- ---"),
-    ("BackupService/CreateBackup", r#"{"course":"{course}","validate_only":true}"#, "+++ ++- ++- ++- --- +-- --- ---"),
+    (
+        "BackupService/CreateBackup",
+        r#"{"course":"{course}","validate_only":true}"#,
+        "+++ ++- ++- ++- --- +-- --- ---",
+    ),
     ("BackupService/GetArchive", r#"{"name":"{archive}"}"#, "+++ ++- ++- ++- ++- +.- ++- ---"),
     ("BackupService/ListArchives", r#"{"parent":"sites/{site}"}"#, "+++ ++- ++- ++- ++- ++- ++- ---"),
-    ("BackupService/UpdateArchive", r#"{"archive":{"name":"{archive}","etag":"\"0\"","description":"x"}}"#, "+++ ++- ++- --- --- -.- --- ---"),
-    ("BackupService/DeleteArchive", r#"{"name":"{archive}","etag":"\"0\""}"#, "+++ ++- ++- --- --- -.- --- ---"),
+    (
+        "BackupService/UpdateArchive",
+        r#"{"archive":{"name":"{archive}","etag":"\"0\"","description":"x"}}"#,
+        "+++ ++- ++- --- --- -.- --- ---",
+    ),
+    (
+        "BackupService/DeleteArchive",
+        r#"{"name":"{archive}","etag":"\"0\""}"#,
+        "+++ ++- ++- --- --- -.- --- ---",
+    ),
     ("BackupService/UndeleteArchive", r#"{"name":"{archive}"}"#, "+++ ++- ++- --- --- -.- --- ---"),
-    ("BackupService/PlaceHold", r#"{"name":"{archive}","etag":"\"0\"","reason":"x"}"#, "+++ ++- ++- --- --- -.- --- ---"),
-    ("BackupService/ReleaseHold", r#"{"name":"{archive}","etag":"\"0\"","reason":"x"}"#, "+++ ++- ++- --- --- -.- --- ---"),
-    ("BackupService/ShareArchive", r#"{"name":"{archive}","principal":"root","ttl":"60s"}"#, "+++ ++- ++- --- --- -.- --- ---"),
-    ("BackupService/UnshareArchive", r#"{"name":"{archive}","principal":"x"}"#, "+++ ++- ++- --- --- -.- --- ---"),
+    (
+        "BackupService/PlaceHold",
+        r#"{"name":"{archive}","etag":"\"0\"","reason":"x"}"#,
+        "+++ ++- ++- --- --- -.- --- ---",
+    ),
+    (
+        "BackupService/ReleaseHold",
+        r#"{"name":"{archive}","etag":"\"0\"","reason":"x"}"#,
+        "+++ ++- ++- --- --- -.- --- ---",
+    ),
+    (
+        "BackupService/ShareArchive",
+        r#"{"name":"{archive}","principal":"root","ttl":"60s"}"#,
+        "+++ ++- ++- --- --- -.- --- ---",
+    ),
+    (
+        "BackupService/UnshareArchive",
+        r#"{"name":"{archive}","principal":"x"}"#,
+        "+++ ++- ++- --- --- -.- --- ---",
+    ),
     ("BackupService/DownloadArchive", r#"{"name":"{archive}"}"#, "+++ ++- ++- ++- --- +.- ++- ---"),
     ("BackupService/ListArchiveMembers", r#"{"parent":"{archive}"}"#, "+++ ++- ++- ++- ++- +.- ++- ---"),
-    ("BackupService/ReadArchiveMember", r#"{"name":"{archive}","path":"moodle_backup.xml"}"#, "+++ ++- ++- ++- --- +.- ++- ---"),
+    (
+        "BackupService/ReadArchiveMember",
+        r#"{"name":"{archive}","path":"moodle_backup.xml"}"#,
+        "+++ ++- ++- ++- --- +.- ++- ---",
+    ),
     ("BackupService/InspectArchive", r#"{"name":"{archive}"}"#, "+++ ++- ++- ++- ++- +.- ++- ---"),
-    ("BackupService/ConvertArchive", r#"{"name":"{archive}","validate_only":true}"#, "+++ ++- ++- ++- --- +.- --- ---"),
-    ("BackupService/CompareArchives", r#"{"a":"{archive}","b":"{archive}"}"#, "+++ ++- ++- ++- --- +.- ++- ---"),
+    (
+        "BackupService/ConvertArchive",
+        r#"{"name":"{archive}","validate_only":true}"#,
+        "+++ ++- ++- ++- --- +.- --- ---",
+    ),
+    (
+        "BackupService/CompareArchives",
+        r#"{"a":"{archive}","b":"{archive}"}"#,
+        "+++ ++- ++- ++- --- +.- ++- ---",
+    ),
     ("CourseService/GetCourse", r#"{"name":"{course}"}"#, "+++ ++- ++- ++- ++- +-- --- ---"),
     ("CourseService/ListCourses", r#"{"parent":"sites/{site}"}"#, "+++ ++- ++- ++- ++- ++- --- ---"),
     ("CourseService/GetRevision", r#"{"name":"{revision}"}"#, "+++ ++- ++- ++- ++- +-- --- ---"),
     ("CourseService/ListRevisions", r#"{"parent":"{course}"}"#, "+++ ++- ++- ++- ++- +-- --- ---"),
     ("CourseService/DownloadCourse", r#"{"name":"{course}"}"#, "+++ ++- ++- ++- --- +-- ++- ---"),
-    ("CourseService/PublishRevision", r#"{"course":"{course}","archive":"{archive}","expected_parent":"{course}/revisions/77"}"#, "+++ ++- ++- ++- --- --- --- ---"),
+    (
+        "CourseService/PublishRevision",
+        r#"{"course":"{course}","archive":"{archive}","expected_parent":"{course}/revisions/77"}"#,
+        "+++ ++- ++- ++- --- --- --- ---",
+    ),
     ("JobService/GetJob", r#"{"name":"{job}"}"#, "+++ ++- ++- ++- ++- +.- --- ---"),
     ("JobService/ListJobs", r#"{"parent":"sites/{site}"}"#, "+++ ++- ++- ++- ++- ++- --- ---"),
     ("JobService/WaitJob", r#"{"name":"{job}","timeout":"0s"}"#, "+++ ++- ++- ++- ++- +.- --- ---"),
     ("JobService/WatchJob", r#"{"name":"{job}"}"#, "+++ ++- ++- ++- ++- +.- --- ---"),
     ("JobService/CancelJob", r#"{"name":"{job}"}"#, "+++ ++- ++- ++- --- +.- --- ---"),
     ("JobService/RetryJob", r#"{"name":"{job}"}"#, "+++ ++- ++- ++- --- +.- --- ---"),
-    ("RestoreService/UploadArchive", r#"{"header":{"parent":"sites/{site}","file_name":"x.mbz"}} {"chunk":{"data":"eA=="}}"#, "+++ ++- ++- ++- --- ++- --- ---"),
-    ("RestoreService/PlanRestore", r#"{"archive":"{archive}","existing_course":{"course":"{course}"}}"#, "+++ ++- ++- ++- --- +.- --- ---"),
-    ("RestoreService/CreateRestore", r#"{"archive":"{archive}","new_course":{},"validate_only":true}"#, "+++ ++- ++- ++- --- -.- --- ---"),
-    ("RestoreService/CopyCourse", r#"{"course":"{course}","validate_only":true}"#, "+++ ++- ++- ++- --- --- --- ---"),
+    (
+        "RestoreService/UploadArchive",
+        r#"{"header":{"parent":"sites/{site}","file_name":"x.mbz"}} {"chunk":{"data":"eA=="}}"#,
+        "+++ ++- ++- ++- --- ++- --- ---",
+    ),
+    (
+        "RestoreService/PlanRestore",
+        r#"{"archive":"{archive}","existing_course":{"course":"{course}"}}"#,
+        "+++ ++- ++- ++- --- +.- --- ---",
+    ),
+    (
+        "RestoreService/CreateRestore",
+        r#"{"archive":"{archive}","new_course":{},"validate_only":true}"#,
+        "+++ ++- ++- ++- --- -.- --- ---",
+    ),
+    (
+        "RestoreService/CopyCourse",
+        r#"{"course":"{course}","validate_only":true}"#,
+        "+++ ++- ++- ++- --- --- --- ---",
+    ),
     ("RestoreService/RollbackRestore", r#"{"job":"{job}"}"#, "+++ ++- ++- ++- --- +.- --- ---"),
-    ("TransferService/StartUpload", r#"{"parent":"sites/{site}","file_name":"x.mbz"}"#, "+++ ++- ++- ++- --- ++- --- ---"),
+    (
+        "TransferService/StartUpload",
+        r#"{"parent":"sites/{site}","file_name":"x.mbz"}"#,
+        "+++ ++- ++- ++- --- ++- --- ---",
+    ),
     ("TransferService/UploadChunks", r#"{"name":"{upload}"}"#, "+++ ++- ..- ..- --- ..- --- ---"),
     ("TransferService/GetUpload", r#"{"name":"{upload}"}"#, "+++ ++- ..- ..- --- ..- --- ---"),
-    ("TransferService/FinishUpload", r#"{"name":"{upload}","size_bytes":"5","sha256":"x"}"#, "+++ ++- ..- ..- --- ..- --- ---"),
+    (
+        "TransferService/FinishUpload",
+        r#"{"name":"{upload}","size_bytes":"5","sha256":"x"}"#,
+        "+++ ++- ..- ..- --- ..- --- ---",
+    ),
     ("TransferService/AbortUpload", r#"{"name":"{upload}"}"#, "+++ ++- ..- ..- --- ..- --- ---"),
 ];
 
@@ -213,7 +301,8 @@ async fn attempt(
     json: &str,
 ) -> Result<Result<(), Status>> {
     let messages = serde_json::Deserializer::from_str(json).into_iter::<serde_json::Value>();
-    let messages = messages.map(|value| Ok(DynamicMessage::deserialize(method.input(), value?)?.encode_to_vec()));
+    let messages =
+        messages.map(|value| Ok(DynamicMessage::deserialize(method.input(), value?)?.encode_to_vec()));
     let messages: Vec<Vec<u8>> = messages.collect::<Result<_>>().with_context(|| json.to_owned())?;
     let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
     let mut client = tonic::client::Grpc::new(app.channel.clone());
@@ -234,7 +323,8 @@ fn letter(answer: &Result<(), Status>) -> char {
         Err(status) if status.code() == Code::PermissionDenied => '-',
         Err(status) if status.code() == Code::NotFound => {
             let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-            let unseen = ["ARCHIVE_NOT_FOUND", "JOB_NOT_FOUND", "UPLOAD_NOT_FOUND"].contains(&reason.as_str());
+            let unseen =
+                ["ARCHIVE_NOT_FOUND", "JOB_NOT_FOUND", "UPLOAD_NOT_FOUND"].contains(&reason.as_str());
             if unseen { '.' } else { '+' }
         }
         _ => '+',
@@ -273,8 +363,11 @@ async fn every_call_for_every_role_on_every_side() -> Result<()> {
     let app = guarded().await?;
     let site = CreateSiteRequest { site_id: "other".into(), ..Default::default() };
     app.admin().create_site(as_whom("root", site)?).await?;
-    let sides =
-        [make(&app, "main", "own").await?, make(&app, "main", "second").await?, make(&app, "other", "own").await?];
+    let sides = [
+        make(&app, "main", "own").await?,
+        make(&app, "main", "second").await?,
+        make(&app, "other", "own").await?,
+    ];
     let nothing = [Names::missing("main"), Names::missing("missing")];
 
     let pool = DescriptorPool::decode(coursevault::proto::DESCRIPTOR_SET)?;
@@ -293,12 +386,15 @@ async fn every_call_for_every_role_on_every_side() -> Result<()> {
                 let answer = attempt(&app, &method, whom, &names.fill(json)).await?;
                 letters.push(letter(&answer));
                 // What is not the caller's looks like what is not there, to the letter.
-                let foreign = whom != "root" && names.site == "other" || whom == "teacher" && names.course.ends_with("second");
+                let foreign = whom != "root" && names.site == "other"
+                    || whom == "teacher" && names.course.ends_with("second");
                 if (foreign && letter(&answer) != '+') || letter(&answer) == '.' {
                     let missing = attempt(&app, &method, whom, &nothing.fill(json)).await?;
                     let (answer, missing) = (told(&answer, names), told(&missing, nothing));
                     if answer != missing {
-                        wrong.push(format!("{call} tells {whom} that something is there: {answer} / {missing}"));
+                        wrong.push(format!(
+                            "{call} tells {whom} that something is there: {answer} / {missing}"
+                        ));
                     }
                 }
             }

@@ -103,6 +103,11 @@ impl TestApp {
         &self.faults
     }
 
+    /// The folder with everything that the server keeps.
+    pub fn folder(&self) -> &std::path::Path {
+        self.kept.folder.path()
+    }
+
     /// Files below a folder of the embedded storage: `packs`, `uploads`, `journal`.
     pub fn stored_files(&self, folder: &str) -> Vec<std::path::PathBuf> {
         let mut found = Vec::new();
