@@ -152,6 +152,7 @@ impl App {
         let rules = Rules {
             limits: config.limits.clone(),
             quotas: config.quotas.clone(),
+            care: config.care.clone(),
             storage: storage_primary(),
             grace: Duration::from_secs(u64::from(config.grace_days) * 86_400),
             longest_share: Duration::from_secs(u64::from(config.share_days) * 86_400),

@@ -88,6 +88,10 @@ capabilities! {
     ArchiveShare = "coursevault/archive:share" for [Teacher Manager Service],
     /// Hold archives.
     ArchiveHold = "coursevault/archive:hold" for [Teacher Manager Service],
+    /// Have every byte of an archive checked.
+    ArchiveVerify = "coursevault/archive:verify" for [Teacher Manager Service Auditor],
+    /// Have all archives of a site checked.
+    SiteVerify = "coursevault/site:verify" for [],
     /// Make backups.
     BackupCourse = "moodle/backup:backupcourse" for [Teacher Manager Service],
     /// Get bytes out.

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::ids::{SiteId, StorageName};
-use crate::limits::{Limits, Quota};
+use crate::limits::{Care, Limits, Quota};
 use crate::telemetry::LogFormat;
 use crate::vault::StorageConfig;
 
@@ -49,6 +49,8 @@ pub struct Config {
     pub quotas: BTreeMap<String, Quota>,
     /// Bounds.
     pub limits: Limits,
+    /// How the service cares for what it stores.
+    pub care: Care,
     /// Days until a deleted archive may be purged.
     pub grace_days: u32,
     /// Most days for which an archive can be shared at once.
@@ -220,6 +222,7 @@ impl Default for Config {
             issuers: Vec::new(),
             quotas: BTreeMap::new(),
             limits: Limits::default(),
+            care: Care::default(),
             grace_days: 30,
             share_days: 90,
             lease_seconds: 30,

@@ -70,3 +70,17 @@ impl Default for Limits {
         }
     }
 }
+
+/// How the service cares for what it stores.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Care {
+    /// Days within which every archive is read and checked once: a share of them every night. 0 for never.
+    pub verify_days: u32,
+}
+
+impl Default for Care {
+    fn default() -> Self {
+        Self { verify_days: 30 }
+    }
+}

@@ -79,6 +79,7 @@ refused! {
     create_backup: CreateBackupRequest -> CreateBackupResponse;
     plan_backup: PlanBackupRequest -> PlanBackupResponse;
     convert_archive: ConvertArchiveRequest -> ConvertArchiveResponse;
+    verify_archive: VerifyArchiveRequest -> VerifyArchiveResponse;
     get_archive: GetArchiveRequest -> GetArchiveResponse;
     list_archives: ListArchivesRequest -> ListArchivesResponse;
     update_archive: UpdateArchiveRequest -> UpdateArchiveResponse;

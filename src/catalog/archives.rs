@@ -3,6 +3,7 @@
 use super::error::{CatalogError, Resource};
 use super::sql::{self, Cells, Stored};
 use super::values::{ArchiveOrigin, ArchiveType, Area};
+use super::verification::{VerificationRow, verification};
 use super::{Catalog, Tx};
 use crate::archive::Container;
 use crate::clock::Timestamp;
@@ -76,6 +77,8 @@ pub struct ArchiveRow {
     pub description: String,
     /// What keeps it from being deleted or purged, and from expiring.
     pub hold: Option<HoldRow>,
+    /// What the last check of all its bytes found, if there was one since it was stored.
+    pub verification: Option<VerificationRow>,
 }
 
 /// A hold on an archive.
@@ -106,7 +109,8 @@ macro_rules! archive_columns {
         "site, archive, storage, area, course, owner, file_name, origin, type, container, tree_root, tree_root_size,
          tree_members, tree_content_bytes, upload_size_bytes, upload_sha256, zip_size_bytes, zip_sha256,
          tgz_size_bytes, tgz_sha256, original_full_name, original_short_name, backup_ms, includes_users, anonymized,
-         findings, create_ms, update_ms, delete_ms, purge_ms, job, version, description, hold_reason, hold_by, hold_ms"
+         findings, create_ms, update_ms, delete_ms, purge_ms, job, version, description, hold_reason, hold_by, hold_ms,
+         verify_ms, verify_damage"
     };
 }
 pub(super) use archive_columns;
@@ -148,6 +152,7 @@ impl Stored for ArchiveRow {
             version: cells.int("version")?,
             description: cells.text("description")?,
             hold: hold(cells)?,
+            verification: verification(cells)?,
         })
     }
 }
@@ -192,7 +197,7 @@ impl Tx {
             archive_columns!(),
             ", size_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
                  $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-                 $33, $34, $35, $36, $37)
+                 $33, $34, $35, $36, $37, $38, $39)
              ON CONFLICT DO NOTHING"
         ));
         let size = |column, value: Option<u64>| value.map(|value| sql::stored(column, value)).transpose();
@@ -233,6 +238,8 @@ impl Tx {
             .bind(row.hold.as_ref().map(|hold| hold.reason.clone()))
             .bind(row.hold.as_ref().map(|hold| hold.principal.clone()))
             .bind(sql::opt_millis(row.hold.as_ref().map(|hold| hold.create_time)))
+            .bind(row.verification.as_ref().map_or(0, |verification| verification.time.millis()))
+            .bind(row.verification.as_ref().and_then(VerificationRow::damage_json).transpose()?)
             .bind(sql::stored("size_bytes", row.size_bytes())?);
         match sql::run(self.conn(), query).await? {
             0 => {

@@ -18,6 +18,7 @@ mod archive_changes;
 mod archive_list;
 mod archives;
 mod audit;
+mod chores;
 mod claims;
 mod contents;
 mod courses;
@@ -33,6 +34,7 @@ mod sites;
 mod sql;
 mod uploads;
 mod values;
+mod verification;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +50,7 @@ pub use accounts::{AccountQuery, AccountRow};
 pub use archive_list::{ArchivePosition, ArchiveQuery};
 pub use archives::{ArchiveRow, HoldRow};
 pub use audit::AuditQuery;
+pub use chores::{Chore, DueChore};
 pub use claims::{ClaimedJob, HeartbeatAnswer};
 pub use contents::{ContentRow, Location, PackRow, SiteUse, StorageUseRow};
 pub use courses::{CourseQuery, CourseRow, RevisionRow};
@@ -61,6 +64,7 @@ pub use shares::ShareRow;
 pub use sites::SiteRow;
 pub use uploads::{NewPart, PartRow, UploadRow, WriterLease};
 pub use values::{ArchiveOrigin, ArchiveType, Area, RevisionOrigin, UploadState};
+pub use verification::{Damage, VerificationRow};
 
 /// Where the catalog is.
 #[derive(Clone, Debug)]
@@ -250,6 +254,7 @@ fn migrations() -> Vec<Migration> {
         step(1, "init", include_str!("migrations/0001_init.sql")),
         step(2, "shares and holds", include_str!("migrations/0002_shares_holds.sql")),
         step(3, "directory", include_str!("migrations/0003_directory.sql")),
+        step(20, "care of the store", include_str!("migrations/0020_store.sql")),
         step(30, "audit log", include_str!("migrations/0030_trust.sql")),
     ]
 }

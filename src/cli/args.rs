@@ -102,6 +102,8 @@ pub enum Command {
     Copy(Copy),
     /// Make an archive of another one, with other settings: without users, anonymised, or of a part.
     Convert(Convert),
+    /// Check every byte of archives. Exit code 1 when something is damaged.
+    Verify(Verify),
     /// Restore an archive into a new course.
     Restore(Box<super::restore::Restore>),
     /// Undo a restore.
@@ -271,6 +273,23 @@ pub struct Upload {
     /// Go on with this upload session, of an earlier run. With one FILE only.
     #[arg(long, value_name = "UPLOAD")]
     pub resume: Option<String>,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// The archive.
+    #[arg(required_unless_present = "all")]
+    pub archive: Option<String>,
+    /// All archives of the site; of those that were not checked for the longest time only --count.
+    #[arg(long, conflicts_with = "archive")]
+    pub all: bool,
+    /// With --all: so many at most.
+    #[arg(long, value_name = "N", requires = "all", default_value_t = 0)]
+    pub count: i32,
+    /// Do not wait until it is done.
+    #[arg(long)]
+    pub detach: bool,
 }
 
 /// Arguments of `backup`.
@@ -491,6 +510,7 @@ pub enum JobKind {
     Rollback,
     Convert,
     Copy,
+    Verify,
 }
 
 impl From<JobKind> for proto::job::Kind {
@@ -502,6 +522,7 @@ impl From<JobKind> for proto::job::Kind {
             JobKind::Rollback => Self::Rollback,
             JobKind::Convert => Self::Convert,
             JobKind::Copy => Self::Copy,
+            JobKind::Verify => Self::Verify,
         }
     }
 }

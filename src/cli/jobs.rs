@@ -185,7 +185,7 @@ async fn list(server: &Server, request: proto::ListJobsRequest, output: Output) 
 }
 
 /// One job with all it tells.
-fn show(job: &Job, output: Output) -> anyhow::Result<()> {
+pub fn show(job: &Job, output: Output) -> anyhow::Result<()> {
     if output.is_json() {
         return Ok(output.document(&json::value(job)?)?);
     }

@@ -32,6 +32,7 @@ mod restore;
 mod retry;
 mod serve;
 mod site;
+mod store;
 mod table;
 mod token;
 #[cfg(test)]
@@ -125,6 +126,7 @@ async fn with_server(server: &Server, command: &Command, output: Output) -> anyh
         Command::Copy(copy) => courses::copy(server, copy, output).await,
         Command::Convert(convert) => courses::convert(server, convert, output).await,
         Command::Restore(each) => restore::run(server, each, output).await,
+        Command::Verify(verify) => store::verify(server, verify, output).await,
         Command::Rollback { job, wait } => courses::rollback(server, job, *wait, output).await,
         Command::Publish { course, archive } => courses::publish(server, course, archive, output).await,
         Command::Ls { what, archives } => listing::run(server, what.as_ref(), archives, output).await,

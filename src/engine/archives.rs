@@ -84,6 +84,7 @@ impl Engine {
             version: 1,
             description: String::new(),
             hold: None,
+            verification: None,
         }
     }
 

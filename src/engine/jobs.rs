@@ -42,7 +42,7 @@ impl Engine {
     pub(super) async fn enqueue(&self, call: &Call, job: &NewJob) -> Result<JobRow, Error> {
         let name = JobName { site: job.site.clone(), job: job.job.clone() };
         self.check_jobs(&job.site).await?;
-        if job.payload.kind() != JobKind::Rollback {
+        if !matches!(job.payload.kind(), JobKind::Rollback | JobKind::Verify) {
             self.check_room(&job.site).await?;
         }
         let mut tx = self.catalog.begin().await?;

@@ -10,6 +10,7 @@ mod assemble;
 mod audit;
 mod backup;
 mod call;
+mod care;
 mod compare;
 mod copy;
 mod courses;
@@ -43,6 +44,7 @@ mod sweep;
 mod tests;
 mod uploads;
 mod users;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +57,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, Timestamp};
 use crate::format::Format;
 use crate::ids::{SiteId, StorageName};
-use crate::limits::{Limits, Quota};
+use crate::limits::{Care, Limits, Quota};
 use crate::reason::Reason;
 use crate::vault::{Storage, Vault};
 
@@ -100,6 +102,8 @@ pub enum StorageHealth {
 pub struct Rules {
     /// Bounds.
     pub limits: Limits,
+    /// How the service cares for what it stores.
+    pub care: Care,
     /// The storage for everything, until areas are mapped to storages of their own.
     pub storage: StorageName,
     /// Time until a deleted archive may be purged.

@@ -66,6 +66,9 @@ impl Engine {
             }
             JobPayload::Restore { .. } => self.run_restore(row, context).await,
             JobPayload::Rollback { restore_job } => self.run_rollback(row, context, restore_job).await,
+            JobPayload::Verify { archive, at_most } => {
+                self.run_verify(row, context, archive.as_ref(), *at_most).await
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::course::{Encoding, MemberPath};
 use crate::digest::Digest;
 use crate::ids::{JobName, SiteId, UploadName};
 use crate::job::{Area, JobState};
-use crate::limits::Limits;
+use crate::limits::{Care, Limits};
 use crate::principal::Principal;
 use crate::reason::Reason;
 use crate::vault::fault::{Fault, Faults, Operation};
@@ -45,8 +45,16 @@ impl Ground {
         let limits = Limits::default();
         let hour = Duration::from_secs(3600);
         let format = crate::format::Format::embedded();
-        let rules =
-            Rules { limits, storage, grace: hour, longest_share: hour, upload_idle: hour, lease, format };
+        let rules = Rules {
+            limits,
+            care: Care::default(),
+            storage,
+            grace: hour,
+            longest_share: hour,
+            upload_idle: hour,
+            lease,
+            format,
+        };
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let engine = Engine::new(catalog, vault, Arc::<ManualClock>::clone(&clock), rules);
         let site: SiteId = "main".parse()?;

@@ -6,7 +6,7 @@ use super::convert::{self, name};
 use super::paging::Page;
 use super::{audit, auth, call, directory, mask};
 use crate::capability::Capability;
-use crate::engine::{Engine, SiteChange};
+use crate::engine::{Engine, Error, SiteChange};
 use crate::ids::{SiteId, SiteName};
 use crate::principal::Sites;
 use crate::proto::admin_service_server::AdminService;
@@ -141,6 +141,21 @@ impl AdminService for Admin {
         Ok(Response::new(GetStorageReportResponse {
             storages: rows.iter().map(convert::storage_use).collect(),
         }))
+    }
+
+    async fn verify_archives(
+        &self,
+        request: Request<VerifyArchivesRequest>,
+    ) -> Result<Response<VerifyArchivesResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let SiteName(site) = name("parent", &message.parent)?;
+        auth::reach(&principal, &site)?;
+        let count = u32::try_from(message.archive_count)
+            .map_err(|_| Error::field("archive_count", "must not be negative"))?;
+        let call = call(principal, "VerifyArchives", &message.request_id, &message)?;
+        let row = self.engine.once(&call, || self.engine.verify_archives(&call, &site, count)).await?;
+        Ok(Response::new(VerifyArchivesResponse { job: Some(convert::job(&row)) }))
     }
 
     async fn import_users(

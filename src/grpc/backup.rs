@@ -142,6 +142,18 @@ impl BackupService for Backup {
         }))
     }
 
+    async fn verify_archive(
+        &self,
+        request: Request<VerifyArchiveRequest>,
+    ) -> Result<Response<VerifyArchiveResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let archive = archive(&self.0, &principal, "name", &message.name, Action::Inspect).await?;
+        let call = call(principal, "VerifyArchive", &message.request_id, &message)?;
+        let row = self.0.once(&call, || self.0.verify_archive(&call, &archive)).await?;
+        Ok(Response::new(VerifyArchiveResponse { job: Some(convert::job(&row)) }))
+    }
+
     async fn get_archive(
         &self,
         request: Request<GetArchiveRequest>,

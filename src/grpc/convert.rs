@@ -6,7 +6,7 @@ use super::bounded::{ANSWER_BYTES, fit};
 use crate::archive::Container;
 use crate::catalog::{
     ArchiveOrigin, ArchiveRow, ArchiveType, CourseRow, JobRow, RevisionOrigin, RevisionRow, ShareRow,
-    SiteRow, StorageUseRow, UploadRow, UploadState,
+    SiteRow, StorageUseRow, UploadRow, UploadState, VerificationRow,
 };
 use crate::clock::Timestamp;
 use crate::course::Entry;
@@ -104,6 +104,7 @@ pub fn job_kind(field: &str, value: i32) -> Result<Option<JobKind>, Error> {
         Ok(Kind::Rollback) => Ok(Some(JobKind::Rollback)),
         Ok(Kind::Convert) => Ok(Some(JobKind::Convert)),
         Ok(Kind::Copy) => Ok(Some(JobKind::Copy)),
+        Ok(Kind::Verify) => Ok(Some(JobKind::Verify)),
         Err(_) => Err(Error::field(field, format!("{value} is no kind"))),
     }
 }
@@ -227,6 +228,16 @@ pub fn archive(row: &ArchiveRow) -> proto::Archive {
             create_time: Some(time(hold.create_time)),
         }),
         shares: Vec::new(),
+        verification: row.verification.as_ref().map(verification),
+    }
+}
+
+fn verification(row: &VerificationRow) -> proto::Verification {
+    let damage = row.damage.as_ref();
+    proto::Verification {
+        verify_time: Some(time(row.time)),
+        damaged_member_count: count(damage.map_or(0, |damage| damage.members)),
+        damage: damage.map(|damage| damage.findings.iter().map(finding).collect()).unwrap_or_default(),
     }
 }
 
@@ -446,6 +457,7 @@ fn wire_kind(kind: JobKind) -> proto::job::Kind {
         JobKind::Rollback => proto::job::Kind::Rollback,
         JobKind::Convert => proto::job::Kind::Convert,
         JobKind::Copy => proto::job::Kind::Copy,
+        JobKind::Verify => proto::job::Kind::Verify,
     }
 }
 

@@ -18,6 +18,7 @@ pub fn permission(path: &str) -> Option<Capability> {
         | "BackupService/ListArchives"
         | "BackupService/ListArchiveMembers"
         | "BackupService/InspectArchive" => Capability::ArchiveView,
+        "BackupService/VerifyArchive" => Capability::ArchiveVerify,
         "BackupService/UpdateArchive" | "BackupService/DeleteArchive" | "BackupService/UndeleteArchive" => {
             Capability::ManageFiles
         }
@@ -41,6 +42,7 @@ pub fn permission(path: &str) -> Option<Capability> {
         }
         "JobService/CancelJob" | "JobService/RetryJob" => Capability::JobManage,
         "AdminService/CreateSite" | "AdminService/UpdateSite" => Capability::SiteConfig,
+        "AdminService/VerifyArchives" => Capability::SiteVerify,
         "AdminService/ImportUsers" => Capability::UserUpload,
         "AdminService/GetUser" | "AdminService/ListUsers" => Capability::UserView,
         "AdminService/DeleteUsers" => Capability::UserDelete,

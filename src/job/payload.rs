@@ -38,6 +38,8 @@ labels! {
         Convert = "CONVERT",
         /// Makes a new course of a course.
         Copy = "COPY",
+        /// Checks every byte of archives.
+        Verify = "VERIFY",
     }
 }
 
@@ -110,6 +112,20 @@ pub enum JobPayload {
         /// The restore's job.
         restore_job: JobId,
     },
+    /// Check every byte of archives against its digests.
+    Verify {
+        /// The archive; if none, those that were not checked for the longest time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        archive: Option<ArchiveId>,
+        /// Of those so many at most.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        at_most: u32,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A stored payload that this version of the service cannot read.
@@ -157,6 +173,7 @@ impl JobPayload {
             Self::Convert { .. } => JobKind::Convert,
             Self::Restore { .. } => JobKind::Restore,
             Self::Rollback { .. } => JobKind::Rollback,
+            Self::Verify { .. } => JobKind::Verify,
         }
     }
 
@@ -215,6 +232,14 @@ mod tests {
             (
                 JobPayload::Rollback { restore_job: ID.parse()? },
                 format!(r#"{{"version":1,"kind":"ROLLBACK","restore_job":"{ID}"}}"#),
+            ),
+            (
+                JobPayload::Verify { archive: Some(ID.parse()?), at_most: 0 },
+                format!(r#"{{"version":1,"kind":"VERIFY","archive":"{ID}"}}"#),
+            ),
+            (
+                JobPayload::Verify { archive: None, at_most: 7 },
+                r#"{"version":1,"kind":"VERIFY","at_most":7}"#.into(),
             ),
         ])
     }

@@ -21,6 +21,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Leftovers are looked for this often.
 const SWEEP: Duration = Duration::from_secs(900);
 
+/// What is due by itself is looked for this often.
+const CHORES: Duration = Duration::from_secs(60);
+
 /// A job that takes its process down each time is begun so often. Far above the attempts after errors.
 const MAX_CLAIMS: u32 = 20;
 
@@ -44,6 +47,7 @@ impl Worker {
     /// Runs jobs until told to stop, then hands the unfinished ones back for others to claim.
     pub async fn run(self) {
         let journal = tokio::spawn(keep_journal(self.engine.clone(), self.stop.clone()));
+        let chores = tokio::spawn(keep_chores(self.engine.clone(), self.stop.clone()));
         let sweeps = tokio::spawn(keep_clean(self.engine.clone(), self.stop.clone()));
         while !self.stop.is_cancelled() {
             let claimed = tokio::select! {
@@ -67,7 +71,7 @@ impl Worker {
             tracing::warn!(error = error.chain(), "jobs wait for the end of their leases");
         }
         // They end with the same signal, and never by themselves.
-        drop((journal.await, sweeps.await));
+        drop((journal.await, chores.await, sweeps.await));
     }
 
     /// Claims a job and starts it, as soon as a slot is free. `false`: there is none.
@@ -95,6 +99,20 @@ async fn keep_journal(engine: Engine, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Begins what is due by itself.
+async fn keep_chores(engine: Engine, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = engine.begin_chores() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(CHORES) => {}
         }
     }
 }

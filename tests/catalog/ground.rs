@@ -138,6 +138,7 @@ impl Ground {
             version: 1,
             description: String::new(),
             hold: None,
+            verification: None,
         }
     }
 

@@ -41,7 +41,7 @@ on_both! {
     resources:
         sites_are_made_once, courses_page_by_id, courses_are_found_by_what_they_are_called, live_revision_is_guarded, sites_are_changed,
         archives_are_deleted_and_undeleted_by_version, form_digests_never_change, requests_are_remembered_once,
-        outbox_keeps_order_until_flushed, nothing_is_true_before_commit;
+        outbox_keeps_order_until_flushed, nothing_is_true_before_commit, a_chore_is_done_once;
     archives:
         archives_page_without_gaps_or_doubles, every_order_pages_without_gaps_or_doubles,
         filters_mean_the_same_as_in_memory, viewers_see_what_the_table_says, texts_are_bound_and_mind_case;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use coursevault::archive::Container;
 use coursevault::catalog::{
-    CatalogError, CourseQuery, CourseRow, RequestRow, Resource, RevisionOrigin, RevisionRow,
+    CatalogError, Chore, CourseQuery, CourseRow, RequestRow, Resource, RevisionOrigin, RevisionRow,
 };
 use coursevault::digest::Sha256;
 use coursevault::ids::ArchiveId;
@@ -279,5 +279,27 @@ pub async fn nothing_is_true_before_commit(ground: &Ground) -> anyhow::Result<()
     tx.commit().await?;
     assert_eq!(ground.catalog.get_course(&ground.site, &course.course).await?, Some(course));
     ground.catalog.check().await?;
+    Ok(())
+}
+
+/// Who moves a chore on does it: one of all replicas, once for each due time.
+pub async fn a_chore_is_done_once(ground: &Ground) -> anyhow::Result<()> {
+    let mut tx = ground.catalog.begin().await?;
+    assert_eq!(tx.adopt_chores().await?, Chore::ALL.len() as u64);
+    assert_eq!(tx.adopt_chores().await?, 0);
+    tx.commit().await?;
+    let due = ground.catalog.due_chores(ground.now(), 100).await?;
+    assert_eq!(due.len(), Chore::ALL.len());
+    let next = ground.now().plus(Duration::from_secs(60));
+    for moved in [true, false] {
+        let mut tx = ground.catalog.begin().await?;
+        assert_eq!(tx.move_chore(&due[0], next).await?, moved);
+        tx.commit().await?;
+    }
+    ground.clock.advance(Duration::from_secs(59));
+    let others = ground.catalog.due_chores(ground.now(), 100).await?;
+    assert!(!others.iter().any(|chore| chore.chore == due[0].chore));
+    ground.clock.advance(Duration::from_secs(1));
+    assert_eq!(ground.catalog.due_chores(ground.now(), 100).await?.len(), Chore::ALL.len());
     Ok(())
 }

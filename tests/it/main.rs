@@ -32,6 +32,7 @@ mod refused_uploads;
 mod restores;
 mod secrets;
 mod settings;
+mod store;
 mod surface;
 mod tls;
 mod transfer;

@@ -48,6 +48,8 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("AdminService/ListSites", r#"{}"#, "+++ +++ +++ +++ +++ +++ --- ---"),
     ("AdminService/GetServerInfo", r#"{}"#, "+++ +++ +++ +++ +++ +++ --- ---"),
     ("AdminService/ListAuditEntries", r#"{"parent":"sites/{site}"}"#, "+++ ++- --- --- ++- --- --- ---"),
+    ("AdminService/VerifyArchives", r#"{"parent":"sites/{site}"}"#, "+++ ++- --- --- --- --- --- ---"),
+    ("BackupService/VerifyArchive", r#"{"name":"{archive}"}"#, "+++ ++- ++- ++- ++- +.- --- ---"),
     ("AdminService/GetStorageReport", r#"{"parent":"sites/{site}"}"#, "+++ ++- ++- ++- ++- --- --- ---"),
     (
         "AdminService/ImportUsers",
