@@ -474,4 +474,4 @@ async fn a_vault_knows_its_storages_by_name() -> Result<()> {
 }
 
 /// What the servers of other tests are started with.
-const _: fn(&s3::S3Server) -> Vec<(&'static str, String)> = s3::S3Server::variables;
+const _: fn(&s3_server::S3Server) -> Vec<(&'static str, String)> = s3_server::S3Server::variables;
