@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "course",
             "directory",
             "job",
+            "policy",
             "restore",
             "restore_settings",
             "settings",

@@ -18,11 +18,12 @@ use tonic_health::server::HealthReporter;
 
 use crate::catalog::{Catalog, CatalogClock, CatalogConfig, Dialect};
 use crate::clock::Clock;
-use crate::config::{Config, Role, storage_primary};
+use crate::config::{AreaStorages, Config, Role, storage_primary};
 use crate::engine::{Engine, Rebuilt, Rules, StorageHealth};
 use crate::format::Format;
 use crate::grpc::{self, AuthLayer, DrainLayer, ServerFacts, Tokens};
 use crate::ids::StorageName;
+use crate::job::Area;
 use crate::vault::{StorageConfig, Vault, VaultError};
 use crate::worker::Worker;
 
@@ -234,6 +235,7 @@ async fn open_engine(
         limits: config.limits.clone(),
         care: config.care.clone(),
         storage: storage_primary(),
+        area_storages: area_storages(config),
         grace: Duration::from_secs(u64::from(config.grace_days) * 86_400),
         longest_share: Duration::from_secs(u64::from(config.share_days) * 86_400),
         upload_idle: Duration::from_secs(u64::from(config.upload_hours) * 3600),
@@ -258,6 +260,19 @@ fn storages(config: &Config) -> BTreeMap<StorageName, StorageConfig> {
     }
     let folder = config.data_dir.join("storage");
     BTreeMap::from([(storage_primary(), StorageConfig::folder(&folder))])
+}
+
+/// Which areas have a storage of their own.
+fn area_storages(config: &Config) -> BTreeMap<Area, StorageName> {
+    let AreaStorages { drop_zone, course, private, automated } = config.areas.clone();
+    let named = config.storages.keys().find(|name| name.as_str() == "automated").cloned();
+    let areas = [
+        (Area::DropZone, drop_zone),
+        (Area::Course, course),
+        (Area::Private, private),
+        (Area::Automated, automated.or(named)),
+    ];
+    areas.into_iter().filter_map(|(area, name)| Some((area, name?))).collect()
 }
 
 fn lock_data_dir(path: &std::path::Path) -> Result<std::fs::File, AppError> {

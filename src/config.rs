@@ -42,6 +42,8 @@ pub struct Config {
     pub catalog_connections: u32,
     /// Storages by name; `primary` must be there. Without any: a folder in `data_dir`.
     pub storages: BTreeMap<StorageName, StorageConfig>,
+    /// Storages of areas that have one of their own.
+    pub areas: AreaStorages,
     /// The site that exists from the first start on.
     pub default_site: SiteId,
     /// Who may call, by the SHA-256 of a token. Without any: everybody on this machine is the administrator `local`.
@@ -66,6 +68,20 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What is logged, such as `info,coursevault=debug`.
     pub log: String,
+}
+
+/// Names of the storages of areas; those that are not named are on `primary`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AreaStorages {
+    /// Of the drop zone.
+    pub drop_zone: Option<StorageName>,
+    /// Of the course area.
+    pub course: Option<StorageName>,
+    /// Of private areas.
+    pub private: Option<StorageName>,
+    /// Of the automated area. Without it the storage named `automated`, if there is one.
+    pub automated: Option<StorageName>,
 }
 
 /// A static token.
@@ -98,6 +114,7 @@ impl Default for Config {
             catalog_url: None,
             catalog_connections: 10,
             storages: BTreeMap::new(),
+            areas: AreaStorages::default(),
             default_site: site_main(),
             tokens: Vec::new(),
             limits: Limits::default(),
@@ -178,6 +195,16 @@ impl Config {
         }
         if !self.storages.is_empty() && !self.storages.contains_key(&storage_primary()) {
             faults.push("storages: one of them must be named `primary`".into());
+        }
+        let AreaStorages { drop_zone, course, private, automated } = &self.areas;
+        for name in [drop_zone, course, private, automated].into_iter().flatten() {
+            if !self.storages.contains_key(name) && (*name != storage_primary() || !self.storages.is_empty())
+            {
+                faults.push(format!("areas: there is no storage {name}"));
+            }
+        }
+        for token in self.tokens.iter().filter(|token| token.principal == crate::principal::SERVICE) {
+            faults.push(format!("tokens: the principal {} is the service itself", token.principal));
         }
         for token in self.tokens.iter().filter(|token| token.principal.is_empty()) {
             faults.push(format!("tokens: the token {} has no principal", token.sha256));

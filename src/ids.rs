@@ -104,6 +104,14 @@ id!(
     PackId, is_uuid, "a UUID in lower case"
 );
 id!(
+    /// Id of a retention policy, chosen by an administrator.
+    PolicyId, is_chosen_id, ID_FORM
+);
+id!(
+    /// Id of a request for an automated archive, made by the service.
+    AccessRequestId, is_uuid, "a UUID in lower case"
+);
+id!(
     /// Name of a configured storage.
     StorageName, is_chosen_id, ID_FORM
 );
@@ -118,7 +126,7 @@ macro_rules! made_here {
         }
     )*};
 }
-made_here!(ArchiveId, UploadId, JobId, PackId);
+made_here!(ArchiveId, UploadId, JobId, PackId, AccessRequestId);
 
 impl CourseId {
     /// A new id for a course that its caller did not name.
@@ -191,6 +199,15 @@ child_name!(
 child_name!(
     /// Name of a job.
     JobName, JobId, job, "jobs", "sites/{site}/jobs/{job}"
+);
+
+child_name!(
+    /// Name of a retention policy.
+    PolicyName, PolicyId, policy, "retentionPolicies", "sites/{site}/retentionPolicies/{policy}"
+);
+child_name!(
+    /// Name of a request for an automated archive.
+    AccessRequestName, AccessRequestId, request, "accessRequests", "sites/{site}/accessRequests/{request}"
 );
 
 /// Name of a site.

@@ -2,6 +2,9 @@
 
 use crate::ids::SiteId;
 
+/// Name of the service itself. No caller has it.
+pub const SERVICE: &str = "coursevault";
+
 /// The party on whose word something is done. It owns what it makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
@@ -24,6 +27,11 @@ impl Principal {
     /// The administrator that every caller is while no tokens are configured.
     pub fn local() -> Self {
         Self { name: "local".into(), scope: Scope::Administrator }
+    }
+
+    /// The service itself, where it does something that nobody asked for at that moment.
+    pub fn service() -> Self {
+        Self { name: SERVICE.into(), scope: Scope::Administrator }
     }
 
     /// Whether it may do what only administrators may.

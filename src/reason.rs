@@ -53,6 +53,12 @@ reasons! {
     JobNotFound = "JOB_NOT_FOUND",
     /// No such account in the site's directory.
     UserNotFound = "USER_NOT_FOUND",
+    /// No such retention policy.
+    PolicyNotFound = "POLICY_NOT_FOUND",
+    /// There is a retention policy of that id, or for exactly those archives, already.
+    PolicyExists = "POLICY_EXISTS",
+    /// The site has as many policies as it can have.
+    LimitPolicies = "LIMIT_POLICIES",
     /// The site exists already.
     SiteExists = "SITE_EXISTS",
     /// The course exists already.

@@ -41,7 +41,7 @@ impl Tx {
         .bind(delete_time.millis())
         .bind(version)
         .bind(purge_time.millis());
-        self.changed(site, archive, query).await
+        self.changed_and_reviewed(site, archive, query).await
     }
 
     /// Takes a deletion back. [`CatalogError::LostRace`] when the archive has another version or is not deleted.
@@ -52,12 +52,15 @@ impl Tx {
         version: i64,
         update_time: Timestamp,
     ) -> Result<ArchiveRow, CatalogError> {
-        let query = change!("delete_ms = NULL, purge_ms = NULL,", "version = $4 AND delete_ms IS NOT NULL")
-            .bind(sql::text(site))
-            .bind(sql::text(archive))
-            .bind(update_time.millis())
-            .bind(version);
-        self.changed(site, archive, query).await
+        let query = change!(
+            "delete_ms = NULL, purge_ms = NULL,",
+            "version = $4 AND delete_ms IS NOT NULL AND purging = 0"
+        )
+        .bind(sql::text(site))
+        .bind(sql::text(archive))
+        .bind(update_time.millis())
+        .bind(version);
+        self.changed_and_reviewed(site, archive, query).await
     }
 
     /// Holds an archive, deleted or not. [`CatalogError::LostRace`] when it has another version or is held already.
@@ -68,15 +71,17 @@ impl Tx {
         version: i64,
         hold: &HoldRow,
     ) -> Result<ArchiveRow, CatalogError> {
-        let query =
-            change!("hold_reason = $5, hold_by = $6, hold_ms = $3,", "version = $4 AND hold_ms IS NULL")
-                .bind(sql::text(site))
-                .bind(sql::text(archive))
-                .bind(hold.create_time.millis())
-                .bind(version)
-                .bind(hold.reason.clone())
-                .bind(hold.principal.clone());
-        self.changed(site, archive, query).await
+        let query = change!(
+            "hold_reason = $5, hold_by = $6, hold_ms = $3,",
+            "version = $4 AND hold_ms IS NULL AND purging = 0"
+        )
+        .bind(sql::text(site))
+        .bind(sql::text(archive))
+        .bind(hold.create_time.millis())
+        .bind(version)
+        .bind(hold.reason.clone())
+        .bind(hold.principal.clone());
+        self.changed_and_reviewed(site, archive, query).await
     }
 
     /// Releases a hold. [`CatalogError::LostRace`] when the archive has another version or is not held.
@@ -95,7 +100,7 @@ impl Tx {
         .bind(sql::text(archive))
         .bind(update_time.millis())
         .bind(version);
-        self.changed(site, archive, query).await
+        self.changed_and_reviewed(site, archive, query).await
     }
 
     /// Changes what people wrote about an archive. [`CatalogError::LostRace`] when it has another version or is deleted.
@@ -127,6 +132,18 @@ impl Tx {
         let query =
             change!("", "1 = 1").bind(sql::text(site)).bind(sql::text(archive)).bind(update_time.millis());
         self.changed(site, archive, query).await
+    }
+
+    /// A change that the archive's time with us depends on.
+    async fn changed_and_reviewed(
+        &mut self,
+        site: &SiteId,
+        archive: &ArchiveId,
+        query: sql::Bound,
+    ) -> Result<ArchiveRow, CatalogError> {
+        let row = self.changed(site, archive, query).await?;
+        self.mark_for_review(&row).await?;
+        Ok(row)
     }
 
     async fn changed(

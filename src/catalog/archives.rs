@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::course::TreeRef;
 use crate::digest::Sha256;
 use crate::ids::{ArchiveId, CourseId, JobId, SiteId, StorageName};
-use crate::job::Finding;
+use crate::job::{Finding, Severity};
 
 /// A stored backup. Its members never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,12 @@ pub struct HoldRow {
 }
 
 impl ArchiveRow {
+    /// Whether nothing was found that blocks its use, neither on the way in nor since.
+    pub fn is_good(&self) -> bool {
+        let damaged = self.verification.as_ref().is_some_and(|verification| verification.damage.is_some());
+        !damaged && self.findings.iter().all(|finding| finding.severity != Severity::Error)
+    }
+
     /// Size in bytes of its byte stream in its own container; 0 when it cannot be written so.
     pub fn size_bytes(&self) -> u64 {
         match self.container {
@@ -195,9 +201,9 @@ impl Tx {
         let query = sqlx::query(concat!(
             "INSERT INTO archives (",
             archive_columns!(),
-            ", size_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+            ", size_bytes, good) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
                  $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32,
-                 $33, $34, $35, $36, $37, $38, $39)
+                 $33, $34, $35, $36, $37, $38, $39, $40)
              ON CONFLICT DO NOTHING"
         ));
         let size = |column, value: Option<u64>| value.map(|value| sql::stored(column, value)).transpose();
@@ -240,12 +246,13 @@ impl Tx {
             .bind(sql::opt_millis(row.hold.as_ref().map(|hold| hold.create_time)))
             .bind(row.verification.as_ref().map_or(0, |verification| verification.time.millis()))
             .bind(row.verification.as_ref().and_then(VerificationRow::damage_json).transpose()?)
-            .bind(sql::stored("size_bytes", row.size_bytes())?);
+            .bind(sql::stored("size_bytes", row.size_bytes())?)
+            .bind(i64::from(row.is_good()));
         match sql::run(self.conn(), query).await? {
             0 => {
                 Err(CatalogError::Conflict { resource: Resource::Archive, key: key(&row.site, &row.archive) })
             }
-            _ => Ok(()),
+            _ => self.mark_for_review(row).await,
         }
     }
 

@@ -76,6 +76,10 @@ pub struct CourseQuery {
     pub id_number: String,
     /// Deleted ones too.
     pub show_deleted: bool,
+    /// Only those without a good automated backup that was stored at that time or later.
+    pub backup_before: Option<Timestamp>,
+    /// Only those that changed after their last automated backup that succeeded was begun, or have none.
+    pub changed_since_backup: bool,
     /// Only those of later ids.
     pub after: Option<CourseId>,
 }
@@ -180,7 +184,7 @@ impl Catalog {
         let mut statement = String::from(concat!(
             "SELECT ",
             course_columns!(),
-            " FROM courses WHERE site = $1 AND course > $2"
+            " FROM courses c WHERE site = $1 AND course > $2"
         ));
         if !query.show_deleted {
             statement.push_str(" AND delete_ms IS NULL");
@@ -201,6 +205,22 @@ impl Catalog {
             let each = columns.iter().map(|column| format!("REPLACE({column}, ${n}, '') <> {column}"));
             statement.push_str(&format!(" AND ({})", each.collect::<Vec<_>>().join(" OR ")));
         }
+        let mut before = None;
+        if let Some(time) = query.backup_before {
+            let n = texts.len() + 4;
+            statement.push_str(&format!(" AND COALESCE({}, -1) < ${n}", super::course_backups::LAST_GOOD));
+            before = Some(time.millis());
+        }
+        if query.changed_since_backup {
+            statement.push_str(
+                " AND NOT EXISTS (
+                     SELECT 1
+                     FROM course_backups b
+                     JOIN jobs j ON j.site = b.site AND j.job = b.job
+                     WHERE b.site = c.site AND b.course = c.course AND b.run_seq = b.change_seq AND j.state = 'SUCCEEDED'
+                 )",
+            );
+        }
         statement.push_str(" ORDER BY course LIMIT $3");
         let bound = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(sql::text(site))
@@ -208,6 +228,7 @@ impl Catalog {
             .bind(query.after.as_ref().map(CourseId::as_str).unwrap_or_default().to_owned())
             .bind(i64::from(limit));
         let bound = texts.into_iter().fold(bound, |bound, text| bound.bind(text));
+        let bound = before.into_iter().fold(bound, |bound, time| bound.bind(time));
         sql::all(&mut *self.read().await?, bound).await
     }
 

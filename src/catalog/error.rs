@@ -33,6 +33,8 @@ labels! {
         Role = "role",
         /// A pack of contents.
         Pack = "pack",
+        /// A retention policy.
+        Policy = "retention policy",
     }
 }
 
@@ -50,6 +52,7 @@ impl Resource {
             Self::Upload => below("uploads")?,
             Self::Job => below("jobs")?,
             Self::Account => below("users")?,
+            Self::Policy => below("retentionPolicies")?,
             Self::Request | Self::Role | Self::Pack => return None,
         };
         Some(format!("{site}/{rest}"))
@@ -199,6 +202,7 @@ impl CatalogError {
                 Resource::Upload => Reason::UploadNotFound,
                 Resource::Job => Reason::JobNotFound,
                 Resource::Account => Reason::UserNotFound,
+                Resource::Policy => Reason::PolicyNotFound,
                 Resource::Request | Resource::Role | Resource::Pack => Reason::Internal,
             },
             Self::Conflict { resource, .. } => match resource {
@@ -206,6 +210,7 @@ impl CatalogError {
                 Resource::Course => Reason::CourseExists,
                 Resource::Revision => Reason::RevisionConflict,
                 Resource::Request => Reason::RequestIdReused,
+                Resource::Policy => Reason::PolicyExists,
                 Resource::Archive
                 | Resource::Upload
                 | Resource::Job
@@ -219,7 +224,9 @@ impl CatalogError {
                 Resource::Job => Reason::JobLeaseLost,
                 Resource::Account | Resource::Role => Reason::DirectoryConflict,
                 Resource::Pack => Reason::StorageChanged,
-                Resource::Site | Resource::Archive | Resource::Request => Reason::EtagMismatch,
+                Resource::Site | Resource::Archive | Resource::Request | Resource::Policy => {
+                    Reason::EtagMismatch
+                }
             },
             Self::CourseBusy { .. } => Reason::CourseBusy,
             Self::UploadBusy { .. } => Reason::UploadBusy,

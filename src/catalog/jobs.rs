@@ -240,6 +240,19 @@ impl Tx {
         sql::one(self.conn(), get(site, job)).await
     }
 
+    /// Whether a site has a job of this kind that has not ended.
+    pub async fn has_open_job(&mut self, site: &SiteId, kind: JobKind) -> Result<bool, CatalogError> {
+        let query = sqlx::query(
+            "SELECT job, state
+             FROM jobs
+             WHERE site = $1 AND kind = $2 AND state IN ('PENDING', 'RUNNING', 'CANCELLING')
+             LIMIT 1",
+        )
+        .bind(sql::text(site))
+        .bind(kind.as_str());
+        Ok(sql::one::<Holder>(self.conn(), query).await?.is_some())
+    }
+
     /// Adds a job, in the transaction of the fact that it follows from.
     ///
     /// [`CatalogError::CourseBusy`] when the job is exclusive and another exclusive one on its course has not ended.

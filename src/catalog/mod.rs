@@ -20,6 +20,7 @@ mod archives;
 mod chores;
 mod claims;
 mod contents;
+mod course_backups;
 mod courses;
 mod dialect;
 mod directory;
@@ -28,7 +29,11 @@ mod jobs;
 mod outbox;
 mod packs;
 mod rebuild;
+mod policies;
+mod purge;
 mod requests;
+mod retention;
+mod schedules;
 mod settle;
 mod shares;
 mod sites;
@@ -53,6 +58,7 @@ pub use archives::{ArchiveRow, HoldRow};
 pub use chores::{Chore, DueChore};
 pub use claims::{ClaimedJob, HeartbeatAnswer};
 pub use contents::{ContentRow, Location, PackRow, StorageUseRow};
+pub use course_backups::{CourseBackupRow, Decision as TurnDecision};
 pub use courses::{CourseQuery, CourseRow, RevisionRow};
 pub use dialect::Dialect;
 pub use directory::RoleRow;
@@ -60,7 +66,10 @@ pub use error::{CatalogError, Resource};
 pub use jobs::{JobFilter, JobRow, NewJob};
 pub use outbox::OutboxEvent;
 pub use packs::{CondemnedPack, KnownPack, Root};
+pub use policies::PolicyRow;
 pub use requests::RequestRow;
+pub use retention::{CandidateRow, Decided, DueReview, Group, RetentionRow};
+pub use schedules::ScheduleRow;
 pub use shares::ShareRow;
 pub use sites::SiteRow;
 pub use uploads::{NewPart, PartRow, UploadRow, WriterLease};
@@ -252,6 +261,7 @@ fn migrations() -> Vec<Migration> {
         step(1, "init", include_str!("migrations/0001_init.sql")),
         step(2, "shares and holds", include_str!("migrations/0002_shares_holds.sql")),
         step(3, "directory", include_str!("migrations/0003_directory.sql")),
+        step(10, "automation", include_str!("migrations/0010_automation.sql")),
         step(20, "care of the store", include_str!("migrations/0020_store.sql")),
     ]
 }

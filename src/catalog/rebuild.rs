@@ -6,16 +6,22 @@ use super::{Catalog, Tx};
 use crate::ids::{ArchiveId, SiteId};
 
 /// Tables that a rebuild fills, those first whose rows refer to others.
-const FILLED: [&str; 12] = [
+const FILLED: [&str; 18] = [
     "shares",
+    "retention",
     "archives",
     "revisions",
+    "course_backups",
     "courses",
     "contents",
     "packs",
     "accounts",
     "roles",
     "chores",
+    "retention_policies",
+    "retention_marks",
+    "schedules",
+    "access_requests",
     "requests",
     "journal_outbox",
     "sites",
@@ -85,7 +91,7 @@ impl Tx {
 
     /// Removes an archive that was taken for one and is none.
     pub async fn reject_archive(&mut self, site: &SiteId, archive: &ArchiveId) -> Result<(), CatalogError> {
-        for table in ["shares", "archives"] {
+        for table in ["shares", "retention", "archives"] {
             let statement = format!("DELETE FROM {table} WHERE site = $1 AND archive = $2");
             let query = sqlx::query(sqlx::AssertSqlSafe(statement));
             sql::run(self.conn(), query.bind(sql::text(site)).bind(sql::text(archive))).await?;

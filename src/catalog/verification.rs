@@ -77,12 +77,30 @@ impl Tx {
         found: &VerificationRow,
     ) -> Result<(), CatalogError> {
         let query = sqlx::query(
-            "UPDATE archives SET verify_ms = $3, verify_damage = $4 WHERE site = $1 AND archive = $2",
+            "UPDATE archives
+             SET verify_ms = $3, verify_damage = $4,
+                 good = CASE
+                     WHEN $4 IS NULL AND REPLACE(findings, '\"severity\":\"ERROR\"', '') = findings THEN 1
+                     ELSE 0
+                 END
+             WHERE site = $1 AND archive = $2",
         )
         .bind(sql::text(site))
         .bind(sql::text(archive))
         .bind(found.time.millis())
         .bind(found.damage_json().transpose()?);
-        sql::run(self.conn(), query).await.map(|_| ())
+        sql::run(self.conn(), query).await?;
+        if found.damage.is_none() {
+            return Ok(());
+        }
+        // One that is damaged takes no good one's place.
+        let review = sqlx::query(
+            "UPDATE retention SET review_ms = 0
+             WHERE site = $1 AND archive = $2 AND EXISTS (
+                 SELECT 1 FROM archives a WHERE a.site = $1 AND a.archive = $2 AND a.delete_ms IS NULL
+             )",
+        );
+        let review = review.bind(sql::text(site)).bind(sql::text(archive));
+        sql::run(self.conn(), review).await.map(|_| ())
     }
 }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
-pub use super::args_manage::{Archives, Hold, Share, SiteChange, UserAction, UserFilter};
+pub use super::args_manage::{
+    Archives, Hold, PolicyAction, PolicyRules, ScheduleAction, Share, SiteChange, UserAction, UserFilter,
+};
 use super::choices::Choices;
 use crate::ids::{CourseId, SiteId};
 use crate::proto;
@@ -158,6 +160,19 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         action: UserAction,
+    },
+    /// How long archives are kept.
+    #[command(arg_required_else_help = true)]
+    Policy {
+        /// What to do.
+        #[command(subcommand)]
+        action: PolicyAction,
+    },
+    /// When courses are backed up by themselves. Without an action it is shown.
+    Schedule {
+        /// What to do.
+        #[command(subcommand)]
+        action: Option<ScheduleAction>,
     },
     /// What the site holds and what that takes in storage.
     Report,

@@ -113,3 +113,89 @@ pub struct UserFilter {
     #[arg(long)]
     pub deleted: bool,
 }
+
+/// What `policy` does.
+#[derive(Debug, clap::Subcommand)]
+pub enum PolicyAction {
+    /// The policies of the site.
+    Ls,
+    /// Make a policy, or change the one of that id as a whole.
+    Set {
+        /// Its id.
+        id: String,
+        /// For what it is, and what it asks for.
+        #[command(flatten)]
+        rules: PolicyRules,
+    },
+    /// Forget a policy.
+    Rm {
+        /// Its id.
+        id: String,
+    },
+    /// What would expire.
+    Preview {
+        /// As it will be in so many days.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        days: i64,
+        /// What stays, too, and why.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Look at all archives now.
+    Run,
+}
+
+/// For what a policy is, and what it asks for.
+#[derive(Debug, clap::Args)]
+pub struct PolicyRules {
+    /// Only for archives in this area.
+    #[arg(long, value_enum)]
+    pub area: Option<Area>,
+    /// Only for archives of courses in this category, by the platform's id of it.
+    #[arg(long, value_name = "ID", default_value = "")]
+    pub category: String,
+    /// Only for archives of this course.
+    #[arg(long, value_name = "ID")]
+    pub course: Option<String>,
+    /// Keep the newest so many.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keep_last: i32,
+    /// Keep all that are not older.
+    #[arg(long, value_name = "DAYS")]
+    pub keep_days: Option<i32>,
+    /// Keep the newest of each of so many days.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub daily: i32,
+    /// Keep the newest of each of so many weeks.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub weekly: i32,
+    /// Keep the newest of each of so many months.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub monthly: i32,
+    /// Keep the newest of each of so many years.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub yearly: i32,
+    /// Nothing stays longer.
+    #[arg(long, value_name = "DAYS")]
+    pub max_days: Option<i32>,
+    /// Never fewer good ones.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keep_at_least: i32,
+    /// Nothing younger expires or is purged.
+    #[arg(long, value_name = "DAYS")]
+    pub legal_days: Option<i32>,
+}
+
+/// What `schedule` does.
+#[derive(Debug, clap::Subcommand)]
+pub enum ScheduleAction {
+    /// Start now: backups of these courses, or the turn of all that changed.
+    Run {
+        /// The courses.
+        courses: Vec<String>,
+    },
+    /// Nothing happens by itself from now on.
+    Pause,
+    /// It happens by itself again.
+    Resume,
+}

@@ -15,6 +15,7 @@ use crate::proto::admin_service_client::AdminServiceClient;
 use crate::proto::backup_service_client::BackupServiceClient;
 use crate::proto::course_service_client::CourseServiceClient;
 use crate::proto::job_service_client::JobServiceClient;
+use crate::proto::policy_service_client::PolicyServiceClient;
 use crate::proto::restore_service_client::RestoreServiceClient;
 use crate::proto::transfer_service_client::TransferServiceClient;
 
@@ -90,6 +91,8 @@ clients! {
     courses -> CourseServiceClient;
     /// Jobs.
     jobs -> JobServiceClient;
+    /// Retention policies and schedules.
+    policies -> PolicyServiceClient;
     /// Restores.
     restores -> RestoreServiceClient;
     /// Resumable uploads.

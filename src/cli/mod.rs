@@ -27,6 +27,7 @@ mod names;
 mod output;
 mod paging;
 mod plan;
+mod policy;
 mod progress;
 mod restore;
 mod retry;
@@ -145,6 +146,8 @@ async fn with_server(server: &Server, command: &Command, output: Output) -> anyh
         Command::Watch { job } => jobs::watch(server, job, output).await,
         Command::Site(change) => site::site(server, change, output).await,
         Command::Users { action } => users::run(server, action, output).await,
+        Command::Policy { action } => policy::policy(server, action, output).await,
+        Command::Schedule { action } => policy::schedule(server, action.as_ref(), output).await,
         Command::Report => site::report(server, output).await,
         Command::Info => site::info(server, output).await,
     }

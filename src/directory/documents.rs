@@ -125,6 +125,34 @@ pub fn course_id_number_of(input: impl BufRead, limits: &Limits) -> Result<Strin
     Ok(found.chars().filter(|letter| !letter.is_control()).take(255).collect())
 }
 
+/// Where a course stands on its platform.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// The platform's id of its category; empty when the document does not tell it.
+    pub category: String,
+    /// Whether it is hidden.
+    pub hidden: bool,
+}
+
+/// Reads where a course stands out of `course/course.xml`, which is opened for each of two passes.
+///
+/// # Errors
+///
+/// [`XmlError`], which names the place.
+pub fn placement_of<R: BufRead>(
+    open: impl Fn() -> std::io::Result<R>,
+    limits: &Limits,
+) -> Result<Placement, XmlError> {
+    let mut found = Placement::default();
+    each_row(open().map_err(XmlError::Input)?, limits, &["course"], &["visible"], |row| {
+        found.hidden = row.fields[0].trim() == "0";
+    })?;
+    each_row(open().map_err(XmlError::Input)?, limits, &["course", "category"], &[], |row| {
+        found.category = row.id.map(|id| id.to_string()).unwrap_or_default();
+    })?;
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +194,19 @@ mod tests {
             ..Person::default()
         };
         assert_eq!(found.people[0], zoe);
+    }
+
+    #[test]
+    fn the_placement_of_a_course_is_read() {
+        let told = |text: &'static str| {
+            let found = placement_of(|| Ok(text.as_bytes()), &Limits::default()).unwrap();
+            (found.category, found.hidden)
+        };
+        let whole =
+            "<course id=\"5\"><visible>0</visible><category id=\"12\"><name>A</name></category></course>";
+        assert_eq!(told(whole), ("12".to_owned(), true));
+        assert_eq!(told("<course id=\"5\"><visible>1</visible></course>"), (String::new(), false));
+        assert_eq!(told("<course/>"), (String::new(), false));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod person;
 mod platform;
 mod roles;
 
-pub use documents::{MOST_PEOPLE, People, course_id_number_of, roles_of, users_of};
+pub use documents::{MOST_PEOPLE, People, Placement, course_id_number_of, placement_of, roles_of, users_of};
 pub use import::{Existing, Fate, Refusal, plan_import};
 pub use person::{FIRST_NEW_ID, HIGHEST_ID, OWN_HOST, Person, Unfit};
 pub use platform::{Meeting, Platform};

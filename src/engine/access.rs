@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::Engine;
 use super::error::Error;
 use crate::access::{Action, Decision, Parts, decide};
-use crate::catalog::{ArchiveRow, ShareRow};
+use crate::catalog::{ArchiveRow, RetentionRow, ShareRow};
 use crate::ids::{ArchiveId, ArchiveName};
 use crate::principal::Principal;
 use crate::reason::Reason;
@@ -16,6 +16,8 @@ pub struct Seen {
     pub row: ArchiveRow,
     /// Its shares that have not ended: all of them for whoever may share it, else the viewer's own.
     pub shares: Vec<ShareRow>,
+    /// How long it is kept, and why.
+    pub retention: Option<RetentionRow>,
 }
 
 impl Engine {
@@ -45,14 +47,16 @@ impl Engine {
         for share in self.catalog.list_shares(&site, &ids, None).await? {
             shares.entry(share.archive.clone()).or_default().push(share);
         }
+        let mut retention = self.retention_of(&site, &rows).await?;
         let seen = |row: ArchiveRow| {
+            let retention = retention.remove(&row.archive);
             let mut shares = shares.remove(&row.archive).unwrap_or_default();
             let shared = shares.iter().any(|share| share.principal == principal.name);
             let parts = Parts::of(principal, &row.owner, shared);
             if decide(row.area, parts, Action::Share) != Decision::Allowed {
                 shares.retain(|share| share.principal == principal.name);
             }
-            Seen { row, shares }
+            Seen { row, shares, retention }
         };
         Ok(rows.into_iter().map(seen).collect())
     }

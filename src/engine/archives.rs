@@ -138,7 +138,7 @@ impl Engine {
         check_version(version, row.version, name)?;
         not_held(&row, name)?;
         let now = self.now();
-        let purge_time = now.plus(self.rules.grace);
+        let purge_time = self.purge_time(&row, now).await?;
         let event = Event::ArchiveDeleted { archive: name.clone(), purge_time };
         let mut tx = self.catalog.begin().await?;
         tx.delete_archive(&name.site, &name.archive, row.version, now, purge_time).await?;
@@ -146,6 +146,7 @@ impl Engine {
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
         self.flush_journal().await;
+        self.review_now(&row).await;
         Ok(Some(self.get_archive(name).await?))
     }
 
@@ -160,10 +161,14 @@ impl Engine {
         }
         let mut tx = self.catalog.begin().await?;
         tx.undelete_archive(&name.site, &name.archive, row.version, self.now()).await?;
+        // Else it might expire again at once.
+        let spared_until = tx.now().await?.plus(self.rules.grace);
+        tx.spare_archive(&name.site, &name.archive, spared_until).await?;
         self.put_down(&mut tx, &name.site, call, Event::ArchiveUndeleted { archive: name.clone() }).await?;
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
         self.flush_journal().await;
+        self.review_now(&row).await;
         self.get_archive(name).await
     }
 

@@ -176,6 +176,9 @@ impl Engine {
         self.insert_archive(&mut tx, &row).await?;
         self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
+        // By itself: the job has ended, so its worker may leave it at any moment.
+        let engine = self.clone();
+        tokio::spawn(async move { engine.review_now(&row).await });
         Ok(())
     }
 }

@@ -197,6 +197,9 @@ impl Engine {
         self.succeed(&mut tx, context, &result).await?;
         tx.commit().await?;
         self.flush_journal().await;
+        // By itself: the job has ended, so its worker may leave it at any moment.
+        let engine = self.clone();
+        tokio::spawn(async move { engine.review_now(&archive).await });
         Ok(())
     }
 }

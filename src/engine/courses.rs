@@ -259,7 +259,7 @@ impl Engine {
         course.moodle_course_id = original.id;
         course.id_number.clone_from(&new.told.course_id_number);
         tx.set_live_revision(&course, row.parent).await?;
-        Ok(())
+        self.note_change(tx, call, &name, new.told.placement.as_ref()).await
     }
 }
 

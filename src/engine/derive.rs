@@ -1,5 +1,6 @@
 //! Archives with other settings: what is live, or an archive, goes through [`derive`](crate::derive) into the vault.
 
+use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::error::Error;
 use super::ingest::Arriving;
 use super::intake::Event;
 use super::run::JobContext;
-use super::spool::Located;
+use super::spool::{Carried, Located};
 use super::stage::{Staged, Stager};
 use super::stored::Stored;
 use super::{Engine, Place};
@@ -32,6 +33,9 @@ use crate::reason::Reason;
 
 /// Findings of one kind that are told one by one; the others are counted.
 const TOLD: usize = 100;
+
+/// Contents that are looked up at once.
+const LOOK_UP: usize = 1000;
 
 /// What a backup is of, for its name.
 fn subject(base: &Manifest, scope: Scope) -> Subject<'_> {
@@ -140,10 +144,21 @@ impl Engine {
             progress.items_total = members;
             progress.bytes_total = bytes;
         });
-        let stager = self.stager(&derivation.place)?;
+        let target = self.place(&arriving.site, arriving.area);
+        let there = if target == derivation.place {
+            None
+        } else {
+            Some(self.contents_at(&target, &stored.tree).await?)
+        };
+        let stager = self.stager(&target)?;
         let (engine, context) = (self.clone(), context.clone());
         let making = tokio::task::spawn_blocking(move || {
-            let mut sink = StageSink::new(&stored, stager, &context);
+            let carried = there.map(|there| Carried { below: &stored, there });
+            let source: &dyn Located = match &carried {
+                Some(carried) => carried,
+                None => &stored,
+            };
+            let mut sink = StageSink::new(source, stager, &context);
             let derived =
                 match run(&engine.rules.format, &derivation, &stored, &mut sink, engine.limits(), false) {
                     Ok(derived) => derived,
@@ -166,7 +181,7 @@ impl Engine {
                     manifest: Some(&own),
                     findings,
                 };
-                let made = engine.archive_row(&derivation.place, &staged.tree, staged.tree_ref, about);
+                let made = engine.archive_row(&target, &staged.tree, staged.tree_ref, about);
                 let record = super::journal::archive_record(&made)?;
                 described = Some((made, own));
                 Ok(record)
@@ -176,6 +191,21 @@ impl Engine {
             Ok(Made { row, manifest, staged })
         });
         making.await.map_err(failed)?
+    }
+
+    /// Which contents of a tree lie at a place, in whatever form.
+    async fn contents_at(
+        &self,
+        place: &Place,
+        tree: &crate::course::Tree,
+    ) -> Result<HashMap<crate::digest::Digest, crate::course::ContentRef>, Error> {
+        let mut there = HashMap::new();
+        for batch in tree.entries().chunks(LOOK_UP) {
+            let digests: Vec<_> = batch.iter().map(|entry| entry.content.digest).collect();
+            let found = self.catalog.find_contents(&place.site, &place.storage, &digests).await?;
+            there.extend(found.into_iter().map(|row| (row.content.digest, row.content)));
+        }
+        Ok(there)
     }
 
     /// Takes new members of a place.

@@ -57,6 +57,8 @@ pub(super) struct Told {
     pub roles: Vec<SiteRole>,
     /// The course's id number.
     pub course_id_number: String,
+    /// Where it stands on its platform, if they tell that.
+    pub placement: Option<directory::Placement>,
 }
 
 impl Engine {
@@ -292,6 +294,11 @@ fn read_told(documents: &impl Members, limits: &Limits, own_url: &str) -> Result
             _ => directory::users_of(input, limits, own_url).map(|people| told.people = people),
         };
         read.map_err(|error| document_invalid(&member.path, error))?;
+        if member.path.as_str() == COURSE {
+            let open = || Ok(BufReader::new(documents.open(&member.path)?));
+            let placement = directory::placement_of(open, limits);
+            told.placement = Some(placement.map_err(|error| document_invalid(&member.path, error))?);
+        }
     }
     Ok(told)
 }

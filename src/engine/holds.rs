@@ -47,6 +47,7 @@ impl Engine {
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
         self.flush_journal().await;
+        self.review_now(&row).await;
         Ok(row)
     }
 
@@ -83,6 +84,7 @@ impl Engine {
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
         self.flush_journal().await;
+        self.review_now(&row).await;
         Ok(row)
     }
 

@@ -110,7 +110,7 @@ impl Engine {
         let limits = self.limits().clone();
         let reading =
             tokio::task::spawn_blocking(move || read_archive(input, &limits, &mut Intake::new(sender)));
-        let place = self.place(&arriving.site);
+        let place = self.place(&arriving.site, arriving.area);
         let stager = Stager::new(
             Handle::current(),
             self.catalog.clone(),
@@ -141,6 +141,7 @@ impl Engine {
         let name = ArchiveName { site: ingested.row.site.clone(), archive: ingested.row.archive.clone() };
         call.record(&mut tx, &name.to_string(), self).await?;
         tx.commit().await?;
+        self.review_now(&ingested.row).await;
         Ok(ingested)
     }
 }
@@ -191,7 +192,10 @@ impl Engine {
         tx.commit().await?;
         // By itself: the job has ended, so its worker may leave it at any moment.
         let engine = self.clone();
-        tokio::spawn(async move { engine.remove_parts(&upload).await });
+        tokio::spawn(async move {
+            engine.review_now(&ingested.row).await;
+            engine.remove_parts(&upload).await;
+        });
         Ok(())
     }
 
@@ -267,7 +271,12 @@ fn stage(
             manifest: manifest.as_ref(),
             findings: staged.findings.clone(),
         };
-        let row = engine.archive_row(&engine.place(&arriving.site), &staged.tree, staged.tree_ref, about);
+        let row = engine.archive_row(
+            &engine.place(&arriving.site, arriving.area),
+            &staged.tree,
+            staged.tree_ref,
+            about,
+        );
         let record = super::journal::archive_record(&row)?;
         described = Some((row, manifest));
         Ok(record)

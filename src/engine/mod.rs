@@ -30,6 +30,7 @@ mod jobs;
 mod journal;
 mod plan;
 mod plan_token;
+mod policies;
 mod prepare;
 mod proof;
 mod read;
@@ -39,7 +40,9 @@ mod replay;
 mod restore;
 mod restore_plan;
 mod restoring;
+mod retention;
 mod run;
+mod schedule;
 mod shares;
 mod sites;
 mod spool;
@@ -52,6 +55,7 @@ mod uploads;
 mod users;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +66,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, Timestamp};
 use crate::format::Format;
 use crate::ids::{SiteId, StorageName};
+use crate::job::Area;
 use crate::limits::{Care, Limits};
 use crate::reason::Reason;
 use crate::vault::{Storage, Vault};
@@ -78,11 +83,14 @@ pub use error::Error;
 pub use feed::{Feed, feed};
 pub use ingest::{Arriving, Ingested};
 pub use plan::BackupPlan;
+pub use policies::WantedPolicy;
 pub use read::MemberReader;
 pub use rebuild::Rebuilt;
 pub use restore::NewRestore;
 pub use restore_plan::RestorePlan;
+pub use retention::{PreviewQuery, Previewed, Retained};
 pub use run::JobContext;
+pub use schedule::WantedSchedule;
 pub use shares::{NewShare, Until};
 pub use sites::SiteChange;
 pub use sweep::Swept;
@@ -110,8 +118,10 @@ pub struct Rules {
     pub limits: Limits,
     /// How the service cares for what it stores.
     pub care: Care,
-    /// The storage for everything, until areas are mapped to storages of their own.
+    /// The storage for courses, and for archives of areas that have none of their own.
     pub storage: StorageName,
+    /// Storages of areas that have one of their own.
+    pub area_storages: BTreeMap<Area, StorageName>,
     /// Time until a deleted archive may be purged.
     pub grace: Duration,
     /// Longest time for which an archive can be shared at once.
@@ -261,9 +271,9 @@ impl Engine {
         self.clock.now()
     }
 
-    /// Where new things of a site go.
-    fn place(&self, site: &SiteId) -> Place {
-        Place::of(site, &self.rules.storage)
+    /// Where new archives of an area go.
+    fn place(&self, site: &SiteId, area: Area) -> Place {
+        Place::of(site, self.rules.area_storages.get(&area).unwrap_or(&self.rules.storage))
     }
 
     fn storage(&self, place: &Place) -> Result<&Storage, Error> {

@@ -121,6 +121,12 @@ impl Engine {
         tx.insert_site(&row).await?;
         tx.raise_next_id(site, facts.ids_below).await?;
         tx.replace_roles(site, &facts.roles).await?;
+        for policy in facts.policies.values() {
+            tx.insert_policy(policy).await?;
+        }
+        if let Some(schedule) = &facts.schedule {
+            tx.put_schedule(schedule).await?;
+        }
         for accounts in facts.distinct_accounts().chunks(PAGE as usize) {
             tx.put_accounts(accounts).await?;
             rebuilt.accounts += accounts.len() as u64;
@@ -237,6 +243,9 @@ impl Engine {
         }
         for share in said.shares.values() {
             tx.put_share(share).await?;
+        }
+        if let Some((expiry, policy)) = &said.expired {
+            tx.write_expired(&row.site, &row.archive, *expiry, policy.as_ref()).await?;
         }
         tx.commit().await?;
         rebuilt.archives += 1;
@@ -416,6 +425,8 @@ impl Engine {
                 course.update_time = course.delete_time.unwrap_or(newest.create_time);
                 let mut tx = self.catalog.begin().await?;
                 tx.set_live_revision(&course, None).await?;
+                let placement = facts.courses.get(&course.course).and_then(|said| said.placement.as_ref());
+                tx.note_change(site, &course.course, placement).await?;
                 tx.commit().await?;
             }
         }

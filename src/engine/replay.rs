@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::catalog::{AccountRow, HoldRow, RoleRow, ShareRow, SiteRow};
+use crate::catalog::{AccountRow, HoldRow, PolicyRow, RoleRow, ScheduleRow, ShareRow, SiteRow};
 use crate::clock::Timestamp;
 use crate::digest::Digest;
-use crate::ids::{ArchiveId, CourseId, SiteId};
+use crate::directory::Placement;
+use crate::ids::{ArchiveId, CourseId, PolicyId, SiteId};
+use crate::retention::Expiry;
 use crate::vault::journal::{Event, JournalEvent};
 
 /// What the journal says of an archive.
@@ -17,6 +19,8 @@ pub(super) struct ArchiveFacts {
     pub is_purged: bool,
     /// When it was deleted and when it may be purged.
     pub deleted: Option<(Timestamp, Timestamp)>,
+    /// Why it expired, and by which policy, when nobody but the service deleted it.
+    pub expired: Option<(Expiry, Option<PolicyId>)>,
     pub description: String,
     pub hold: Option<HoldRow>,
     pub shares: BTreeMap<String, ShareRow>,
@@ -32,6 +36,8 @@ pub(super) struct CourseFacts {
     /// Roots of the trees of revisions that became live ones.
     pub roots: HashMap<i64, Digest>,
     pub pruned: HashSet<i64>,
+    /// Where its platform says that it stands.
+    pub placement: Option<Placement>,
 }
 
 /// What the journal of a site says.
@@ -41,6 +47,8 @@ pub(super) struct SiteFacts {
     pub courses: HashMap<CourseId, CourseFacts>,
     pub accounts: HashMap<i64, AccountRow>,
     pub roles: Vec<RoleRow>,
+    pub policies: BTreeMap<PolicyId, PolicyRow>,
+    pub schedule: Option<ScheduleRow>,
     /// Ids below this one may be in use.
     pub ids_below: i64,
     /// When it was first said of an archive that it was stored: what older services stored has no such word.
@@ -59,6 +67,8 @@ impl SiteFacts {
             courses: HashMap::new(),
             accounts: HashMap::new(),
             roles: Vec::new(),
+            policies: BTreeMap::new(),
+            schedule: None,
             ids_below: 0,
             since: None,
             until: Timestamp::default(),
@@ -141,7 +151,47 @@ impl SiteFacts {
             Event::ArchiveDeleted { archive, purge_time } => {
                 self.of(archive.archive, time).deleted = Some((time, purge_time));
             }
-            Event::ArchiveUndeleted { archive } => self.of(archive.archive, time).deleted = None,
+            Event::ArchiveExpired { archive, purge_time, expiry, policy } => {
+                let facts = self.of(archive.archive, time);
+                facts.deleted = Some((time, purge_time));
+                facts.expired = Some((expiry, policy.map(|policy| policy.policy)));
+            }
+            Event::ArchiveUndeleted { archive } => {
+                let facts = self.of(archive.archive, time);
+                (facts.deleted, facts.expired) = (None, None);
+            }
+            Event::PolicyWritten { policy, display_name, scope, rules } => {
+                let known = self.policies.get(&policy.policy).map(|row| row.create_time);
+                let row = PolicyRow {
+                    site: policy.site,
+                    policy: policy.policy.clone(),
+                    display_name,
+                    scope,
+                    rules,
+                    author: principal,
+                    create_time: known.unwrap_or(time),
+                    update_time: time,
+                    version: 1,
+                };
+                self.policies.insert(policy.policy, row);
+            }
+            Event::PolicyDeleted { policy } => drop(self.policies.remove(&policy.policy)),
+            Event::ScheduleWritten { site, paused, timing, skip, order } => {
+                self.schedule = Some(ScheduleRow {
+                    site,
+                    paused,
+                    timing,
+                    skip,
+                    order: *order,
+                    author: principal,
+                    update_time: time,
+                    version: 1,
+                });
+            }
+            Event::CourseTold { course, category, hidden } => {
+                let facts = self.courses.entry(course.course).or_default();
+                facts.placement = Some(Placement { category, hidden });
+            }
             Event::ArchiveDescribed { archive, description } => {
                 self.of(archive.archive, time).description = description;
             }

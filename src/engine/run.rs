@@ -79,6 +79,7 @@ impl Engine {
             }
             JobPayload::Restore { .. } => Box::pin(self.run_restore(row, context)).await,
             JobPayload::Rollback { restore_job } => self.run_rollback(row, context, restore_job).await,
+            JobPayload::Retention => self.run_retention(row, context).await,
             JobPayload::Verify { archive, at_most } => {
                 self.run_verify(row, context, archive.as_ref(), *at_most).await
             }

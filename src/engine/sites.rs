@@ -147,9 +147,15 @@ impl Engine {
         let present = tx.get_site(site).await?;
         let present =
             present.ok_or_else(|| Error::not_found(Reason::SiteNotFound, &format!("sites/{site}")))?;
+        let zone = present.time_zone.clone();
         let row = change.applied(present)?;
         let event = updated(&row);
         tx.update_site(&row).await?;
+        if row.time_zone != zone {
+            // Nights come at other times now, and days end at others.
+            tx.replace_turns(site, None).await?;
+            tx.mark_site(site).await?;
+        }
         self.put_down(&mut tx, site, call, event).await?;
         call.record(&mut tx, &format!("sites/{site}"), self).await?;
         tx.commit().await?;

@@ -8,8 +8,9 @@ use std::os::unix::fs::FileExt;
 
 use super::stage::spill_failed;
 use super::stored::Stored;
-use crate::course::{Entry, Member, MemberPath, Members};
+use crate::course::{ContentRef, Entry, Member, MemberPath, Members};
 use crate::derive::Sink;
+use crate::digest::Digest;
 use crate::merge;
 
 /// Bytes that are read at once.
@@ -53,6 +54,32 @@ impl Members for Elsewhere<'_> {
 impl Located for Elsewhere<'_> {
     fn entry(&self, _: &MemberPath) -> Option<Entry> {
         None
+    }
+}
+
+/// Members of another place, some of which lie where the new ones go, too: those are not written again.
+pub(super) struct Carried<'m> {
+    /// The members.
+    pub below: &'m Stored,
+    /// Contents that lie there already.
+    pub there: std::collections::HashMap<Digest, ContentRef>,
+}
+
+impl Members for Carried<'_> {
+    fn members(&self) -> io::Result<Vec<Member>> {
+        self.below.members()
+    }
+
+    fn open(&self, path: &MemberPath) -> io::Result<Box<dyn Read + '_>> {
+        self.below.open(path)
+    }
+}
+
+impl Located for Carried<'_> {
+    fn entry(&self, path: &MemberPath) -> Option<Entry> {
+        let entry = self.below.entry(path)?;
+        let content = self.there.get(&entry.content.digest).copied()?;
+        Some(Entry { path: entry.path, content })
     }
 }
 

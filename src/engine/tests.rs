@@ -54,6 +54,7 @@ impl Ground {
             upload_idle: hour,
             lease,
             format,
+            area_storages: std::collections::BTreeMap::new(),
         };
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let engine = Engine::new(catalog, vault, Arc::<ManualClock>::clone(&clock), rules);
@@ -175,7 +176,7 @@ async fn an_upload_opens_again_when_its_cancelled_job_lost_its_worker() -> Outco
 #[tokio::test]
 async fn a_tree_is_kept_as_it_is_though_a_member_has_its_bytes() -> Outcome {
     let ground = Ground::new(Duration::from_secs(30)).await?;
-    let place = ground.engine.place(&ground.site);
+    let place = ground.engine.place(&ground.site, crate::job::Area::Course);
     let storage = ground.engine.storage(&place)?.clone();
     let (catalog, limits) = (ground.engine.catalog().clone(), ground.engine.limits().clone());
     let handle = tokio::runtime::Handle::current();

@@ -105,10 +105,16 @@ pub fn job_kind(field: &str, value: i32) -> Result<Option<JobKind>, Error> {
         Ok(Kind::Convert) => Ok(Some(JobKind::Convert)),
         Ok(Kind::Copy) => Ok(Some(JobKind::Copy)),
         Ok(Kind::Import) => Ok(Some(JobKind::Import)),
+        Ok(Kind::Retention) => Ok(Some(JobKind::Retention)),
         Ok(Kind::Verify) => Ok(Some(JobKind::Verify)),
         Ok(Kind::Collect) => Ok(Some(JobKind::Collect)),
         Err(_) => Err(Error::field(field, format!("{value} is no kind"))),
     }
+}
+
+/// An area as the wire has it, or none.
+pub fn optional_area(area: Option<Area>) -> proto::Area {
+    area.map_or(proto::Area::Unspecified, wire_area)
 }
 
 fn wire_area(area: Area) -> proto::Area {
@@ -165,7 +171,8 @@ pub fn version(etag: &str) -> Option<i64> {
 
 /// An archive with its shares as a message.
 pub fn seen(seen: &Seen) -> proto::Archive {
-    proto::Archive { shares: seen.shares.iter().map(share).collect(), ..archive(&seen.row) }
+    let retention = seen.retention.as_ref().and_then(|row| super::retention::retention(&seen.row.site, row));
+    proto::Archive { shares: seen.shares.iter().map(share).collect(), retention, ..archive(&seen.row) }
 }
 
 fn share(row: &ShareRow) -> proto::Share {
@@ -230,6 +237,7 @@ pub fn archive(row: &ArchiveRow) -> proto::Archive {
             create_time: Some(time(hold.create_time)),
         }),
         shares: Vec::new(),
+        retention: None,
         verification: row.verification.as_ref().map(verification),
     }
 }
@@ -371,6 +379,7 @@ pub fn course(row: &CourseRow) -> proto::Course {
         update_time: Some(time(row.update_time)),
         delete_time: row.delete_time.map(time),
         etag: etag(row.version),
+        backups: None,
     }
 }
 
@@ -490,12 +499,14 @@ fn wire_kind(kind: JobKind) -> proto::job::Kind {
         JobKind::Convert => proto::job::Kind::Convert,
         JobKind::Copy => proto::job::Kind::Copy,
         JobKind::Import => proto::job::Kind::Import,
+        JobKind::Retention => proto::job::Kind::Retention,
         JobKind::Verify => proto::job::Kind::Verify,
         JobKind::Collect => proto::job::Kind::Collect,
     }
 }
 
-fn wire_state(state: JobState) -> proto::job::State {
+/// A state of a job as the wire has it.
+pub fn wire_state(state: JobState) -> proto::job::State {
     match state {
         JobState::Pending => proto::job::State::Pending,
         JobState::Running => proto::job::State::Running,

@@ -5,12 +5,12 @@ use tonic::{Request, Response, Status};
 use super::convert::{self, name, optional_name};
 use super::outflow::{self, Outflow, range, stream_out};
 use super::paging::Page;
-use super::{auth, call, searched};
+use super::{auth, call, schedule, searched};
 use crate::access::Action;
 use crate::archive::Container;
-use crate::catalog::CourseQuery;
+use crate::catalog::{CourseQuery, CourseRow};
 use crate::engine::{Engine, Error};
-use crate::ids::{ArchiveName, CourseName, RevisionName, SiteName};
+use crate::ids::{ArchiveName, CourseName, RevisionName, SiteId, SiteName};
 use crate::proto::course_service_server::CourseService;
 use crate::proto::*;
 use crate::reason::Reason;
@@ -30,7 +30,8 @@ impl CourseService for Course {
         let name: CourseName = name("name", &request.into_inner().name)?;
         auth::reach(&principal, &name.site)?;
         let row = self.0.get_course(&name).await?;
-        Ok(Response::new(GetCourseResponse { course: Some(convert::course(&row)) }))
+        let courses = self.with_backups(&name.site, &[row]).await?;
+        Ok(Response::new(GetCourseResponse { course: courses.into_iter().next() }))
     }
 
     async fn list_courses(
@@ -43,16 +44,29 @@ impl CourseService for Course {
         auth::reach(&principal, &site)?;
         let list = ListCoursesRequest { page_size: 0, page_token: String::new(), ..message.clone() };
         let page = Page::parse(message.page_size, &message.page_token, &[&format!("{list:?}")])?;
+        let backup_before = match message.backup_older_than {
+            None => None,
+            Some(age) => {
+                let age = std::time::Duration::try_from(age)
+                    .map_err(|_| Error::field("backup_older_than", "must not be negative"))?;
+                Some(self.0.catalog().now().await.map_err(Error::from)?.minus(age))
+            }
+        };
         let query = CourseQuery {
             any: searched("search", message.search)?,
             full_name: searched("full_name", message.full_name)?,
             short_name: searched("short_name", message.short_name)?,
             id_number: searched("id_number", message.id_number)?,
             show_deleted: message.show_deleted,
+            backup_before,
+            changed_since_backup: message.changed_since_backup,
             after: page.key()?,
         };
         let rows = self.0.list_courses(&site, &query, page.fetch()).await?;
-        let (courses, next_page_token) = page.fill(&rows, |row| row.course.to_string(), convert::course);
+        let courses = self.with_backups(&site, &rows).await?;
+        let rows: Vec<_> = rows.iter().zip(courses).collect();
+        let (courses, next_page_token) =
+            page.fill(&rows, |(row, _)| row.course.to_string(), |(_, course)| course.clone());
         Ok(Response::new(ListCoursesResponse { courses, next_page_token }))
     }
 
@@ -131,6 +145,48 @@ impl CourseService for Course {
             revision: Some(convert::revision(&published.revision)),
             course: Some(convert::course(&published.course)),
         }))
+    }
+
+    async fn report_course_changes(
+        &self,
+        request: Request<ReportCourseChangesRequest>,
+    ) -> Result<Response<ReportCourseChangesResponse>, Status> {
+        let principal = auth::principal(&request)?;
+        let message = request.into_inner();
+        let SiteName(site) = name("parent", &message.parent)?;
+        auth::reach(&principal, &site)?;
+        let mut changes = Vec::new();
+        for change in &message.changes {
+            let course: CourseName = name("changes.course", &change.course)?;
+            if course.site != site {
+                return Err(Error::field("changes.course", "must be of the site").into());
+            }
+            let time = change.change_time.as_ref();
+            changes.push((
+                course.course,
+                time.map(|time| convert::instant("changes.change_time", time)).transpose()?,
+            ));
+        }
+        let unknown = self.0.report_changes(&site, &changes).await?;
+        let unknown = unknown.into_iter().map(|course| CourseName { site: site.clone(), course }.to_string());
+        Ok(Response::new(ReportCourseChangesResponse { unknown_courses: unknown.collect() }))
+    }
+}
+
+impl Course {
+    /// Courses as messages, with how their automated backups stand.
+    async fn with_backups(
+        &self,
+        site: &SiteId,
+        rows: &[CourseRow],
+    ) -> Result<Vec<crate::proto::Course>, Error> {
+        let ids: Vec<_> = rows.iter().map(|row| row.course.clone()).collect();
+        let (standing, now) = self.0.course_backups(site, &ids).await?;
+        let told = |row: &CourseRow| crate::proto::Course {
+            backups: standing.get(&row.course).map(|standing| schedule::course_backups(standing, now)),
+            ..convert::course(row)
+        };
+        Ok(rows.iter().map(told).collect())
     }
 }
 

@@ -19,7 +19,10 @@ mod mask;
 mod outflow;
 mod paging;
 mod permissions;
+mod policies;
 mod restore;
+mod retention;
+mod schedule;
 mod status;
 mod transfer;
 
@@ -40,11 +43,12 @@ use crate::proto;
 const MAX_MESSAGE: usize = 8 << 20;
 
 /// Names of our services, as health knows them.
-pub const SERVICES: [&str; 6] = [
+pub const SERVICES: [&str; 7] = [
     "coursevault.v1.AdminService",
     "coursevault.v1.BackupService",
     "coursevault.v1.CourseService",
     "coursevault.v1.JobService",
+    "coursevault.v1.PolicyService",
     "coursevault.v1.RestoreService",
     "coursevault.v1.TransferService",
 ];
@@ -65,6 +69,7 @@ pub fn routes(engine: &Engine, facts: ServerFacts) -> RoutesBuilder {
     add!(proto::backup_service_server::BackupServiceServer<_>, backup::Backup(engine.clone()));
     add!(proto::course_service_server::CourseServiceServer<_>, course::Course(engine.clone()));
     add!(proto::job_service_server::JobServiceServer<_>, jobs::Jobs(engine.clone()));
+    add!(proto::policy_service_server::PolicyServiceServer<_>, policies::Policies(engine.clone()));
     add!(proto::restore_service_server::RestoreServiceServer<_>, restore::Restore(engine.clone()));
     add!(proto::transfer_service_server::TransferServiceServer<_>, transfer::Transfer(engine.clone()));
     routes

@@ -55,12 +55,16 @@ impl Page {
             bytes += next.encoded_len();
             if page.len() == self.size as usize || (bytes > ANSWER_BYTES && !page.is_empty()) {
                 let last = rows.get(page.len() - 1).map(key).unwrap_or_default();
-                let token = self.list.iter().chain(last.as_bytes());
-                return (page, token.map(|byte| format!("{byte:02x}")).collect());
+                return (page, self.token(&last));
             }
             page.push(next);
         }
         (page, String::new())
+    }
+
+    /// The token of the page behind this key.
+    pub fn token(&self, last: &str) -> String {
+        self.list.iter().chain(last.as_bytes()).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Rows to fetch: one more than wanted.

@@ -53,7 +53,7 @@ pub fn permission(path: &str) -> Option<Permission> {
         | "CourseService/GetRevision"
         | "CourseService/ListRevisions" => any("moodle/course:view"),
         "CourseService/DownloadCourse" => any("moodle/backup:downloadfile"),
-        "CourseService/PublishRevision" => any("moodle/course:update"),
+        "CourseService/PublishRevision" | "CourseService/ReportCourseChanges" => any("moodle/course:update"),
         "JobService/GetJob" | "JobService/ListJobs" | "JobService/WaitJob" | "JobService/WatchJob" => {
             any("coursevault/job:view")
         }
@@ -65,6 +65,16 @@ pub fn permission(path: &str) -> Option<Permission> {
         "AdminService/GetUser" | "AdminService/ListUsers" => administrators("moodle/user:viewalldetails"),
         "AdminService/DeleteUsers" => administrators("moodle/user:delete"),
         "AdminService/ImportRoles" | "AdminService/ListRoles" => administrators("moodle/role:manage"),
+        "PolicyService/GetRetentionPolicy"
+        | "PolicyService/ListRetentionPolicies"
+        | "PolicyService/GetSchedule" => any("coursevault/site:view"),
+        "PolicyService/CreateRetentionPolicy"
+        | "PolicyService/UpdateRetentionPolicy"
+        | "PolicyService/DeleteRetentionPolicy"
+        | "PolicyService/PreviewRetention"
+        | "PolicyService/RunRetention"
+        | "PolicyService/UpdateSchedule"
+        | "PolicyService/RunSchedule" => administrators("coursevault/policy:manage"),
         "AdminService/GetSite"
         | "AdminService/ListSites"
         | "AdminService/GetServerInfo"

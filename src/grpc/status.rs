@@ -34,12 +34,13 @@ pub fn code(reason: Reason) -> Code {
         CredentialsMissing | CredentialsInvalid => Code::Unauthenticated,
         PermissionDenied => Code::PermissionDenied,
         SiteNotFound | CourseNotFound | RevisionNotFound | ArchiveNotFound | MemberNotFound
-        | UploadNotFound | JobNotFound | UserNotFound | ArchiveNotShared => Code::NotFound,
-        SiteExists | CourseExists | ArchiveNotDeleted => Code::AlreadyExists,
+        | UploadNotFound | JobNotFound | UserNotFound | PolicyNotFound | ArchiveNotShared => Code::NotFound,
+        SiteExists | CourseExists | PolicyExists | ArchiveNotDeleted => Code::AlreadyExists,
         ArchiveDeleted
         | ArchiveHeld
         | ArchiveNotHeld
         | LimitShares
+        | LimitPolicies
         | ArchiveTypeUnsupported
         | CourseDeleted
         | CourseEmpty

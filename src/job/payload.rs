@@ -40,6 +40,8 @@ labels! {
         Copy = "COPY",
         /// Merges what is chosen of a course into another one.
         Import = "IMPORT",
+        /// Decides how long archives are kept, deletes what expired and purges what was deleted long enough ago.
+        Retention = "RETENTION",
         /// Checks every byte of archives.
         Verify = "VERIFY",
         /// Clears a site's storage of what nobody needs.
@@ -129,6 +131,8 @@ pub enum JobPayload {
         /// The restore's job.
         restore_job: JobId,
     },
+    /// Look at all archives of the site whose time it is.
+    Retention,
     /// Check every byte of archives against its digests.
     Verify {
         /// The archive; if none, those that were not checked for the longest time.
@@ -200,6 +204,7 @@ impl JobPayload {
             Self::Convert { .. } => JobKind::Convert,
             Self::Restore { .. } => JobKind::Restore,
             Self::Rollback { .. } => JobKind::Rollback,
+            Self::Retention => JobKind::Retention,
             Self::Verify { .. } => JobKind::Verify,
             Self::Collect { .. } => JobKind::Collect,
         }
@@ -261,6 +266,7 @@ mod tests {
                 JobPayload::Rollback { restore_job: ID.parse()? },
                 format!(r#"{{"version":1,"kind":"ROLLBACK","restore_job":"{ID}"}}"#),
             ),
+            (JobPayload::Retention, r#"{"version":1,"kind":"RETENTION"}"#.into()),
             (
                 JobPayload::Verify { archive: Some(ID.parse()?), at_most: 0 },
                 format!(r#"{{"version":1,"kind":"VERIFY","archive":"{ID}"}}"#),

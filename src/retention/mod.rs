@@ -16,5 +16,5 @@ mod revisions;
 mod tests;
 
 pub use decide::{Candidate, Decision, Expiry, Outcome, Reason, decide};
-pub use policy::{Effective, Rules, Scope, Subject, effective};
+pub use policy::{Effective, Rules, Scope, Subject, effective, narrowest};
 pub use revisions::{Revision, prunable};

@@ -126,6 +126,20 @@ pub struct Effective {
     pub legal: Vec<Period>,
 }
 
+impl Effective {
+    /// Whether what becomes of an archive depends on how many others there are, so that only the whole group can be decided.
+    pub fn counts_archives(&self) -> bool {
+        self.rules.keep_at_least > 0 || self.rules.counts().iter().any(|count| *count > 0)
+    }
+}
+
+/// The policy that decides for a subject, by its place in the list: the narrowest. `None`: the area's defaults do.
+pub fn narrowest<'p>(scopes: impl IntoIterator<Item = &'p Scope>, subject: Subject<'_>) -> Option<usize> {
+    let fitting = scopes.into_iter().enumerate();
+    let fitting = fitting.filter_map(|(place, scope)| scope.fits(subject).map(|width| (width, place)));
+    fitting.max_by_key(|(width, _)| *width).map(|(_, place)| place)
+}
+
 /// What counts for a subject. The order of the policies changes nothing as long as no two have the same scope.
 pub fn effective<'p>(
     policies: impl IntoIterator<Item = (&'p Scope, &'p Rules)>,

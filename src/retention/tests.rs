@@ -368,4 +368,25 @@ proptest! {
             prop_assert_eq!(matches!(then[&id], Outcome::Keep { .. }), stays, "{}", id);
         }
     }
+
+    #[test]
+    fn where_nothing_is_counted_each_archive_is_decided_by_itself_and_the_newest_good_one(
+        policy in policies(), group in group(), zone in zones(), now in nows(),
+    ) {
+        let mut policy = policy;
+        policy.rules = Rules {
+            keep_within: policy.rules.keep_within,
+            max_age: policy.rules.max_age,
+            ..Rules::default()
+        };
+        prop_assert!(!policy.counts_archives());
+        let whole = by_id(decide(&policy, zone, &group, now));
+        let newest = group.iter().filter(|archive| archive.good).max_by_key(|archive| (archive.create_time, archive.id));
+        for archive in &group {
+            let mut few: Vec<_> = newest.into_iter().cloned().collect();
+            few.retain(|newest| newest.id != archive.id);
+            few.push(archive.clone());
+            prop_assert_eq!(&by_id(decide(&policy, zone, &few, now))[&archive.id], &whole[&archive.id]);
+        }
+    }
 }

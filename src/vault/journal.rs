@@ -7,10 +7,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::error::Malformed;
+use crate::backup::Order;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 use crate::directory::{Person, Platform, SiteRole, Source};
-use crate::ids::{ArchiveName, CourseName, SiteId};
+use crate::ids::{ArchiveName, CourseName, PolicyName, SiteId};
+use crate::retention::{Expiry, Rules, Scope};
+use crate::schedule::{Schedule, SkipRules};
 
 const WHAT: &str = "journal segment";
 const FORMAT: &str = "coursevault-journal";
@@ -215,12 +218,67 @@ pub enum Event {
         course: CourseName,
         /// Their numbers.
         numbers: Vec<i64>,
+    /// An archive expired: it is deleted by the service itself, and can be undeleted until it is purged.
+    ArchiveExpired {
+        /// The archive.
+        archive: ArchiveName,
+        /// When it may be purged.
+        purge_time: Timestamp,
+        /// Why.
+        expiry: Expiry,
+        /// The policy that decided; unset: the defaults of its area.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<PolicyName>,
+    },
+    /// A retention policy is so from then on.
+    PolicyWritten {
+        /// The policy.
+        policy: PolicyName,
+        /// For people.
+        display_name: String,
+        /// For which archives it is.
+        scope: Scope,
+        /// What it asks for.
+        rules: Rules,
+    },
+    /// A retention policy is no more.
+    PolicyDeleted {
+        /// The policy.
+        policy: PolicyName,
+    },
+    /// The schedule of a site's automated backups is so from then on.
+    ScheduleWritten {
+        /// The site.
+        site: SiteId,
+        /// Nothing happens by itself while it is.
+        paused: bool,
+        /// When.
+        timing: Schedule,
+        /// Which courses are left out.
+        skip: SkipRules,
+        /// With which settings.
+        #[serde(default, skip_serializing_if = "is_default")]
+        order: Box<Order>,
+    },
+    /// What a platform tells about a course besides its contents; policies look at it.
+    CourseTold {
+        /// The course.
+        course: CourseName,
+        /// The platform's id of its category; empty when it is not known.
+        category: String,
+        /// Whether it is hidden on its platform.
+        hidden: bool,
     },
     /// An archive is purged: written before its row and its bytes go, so that it never comes back.
     ArchivePurged {
         /// The archive.
         archive: ArchiveName,
     },
+}
+
+#[expect(clippy::borrowed_box, reason = "serde's signature")]
+fn is_default(order: &Box<Order>) -> bool {
+    order.is_default()
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -305,6 +363,8 @@ fn parse<T: serde::de::DeserializeOwned>(line: &[u8]) -> Result<T, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calendar::Period;
+    use crate::job::Area;
 
     const GOLDEN: &[u8] = include_bytes!("golden/journal.jsonl");
 
@@ -353,13 +413,16 @@ mod tests {
             name: String::new(),
         };
         let purge_time = Timestamp::from_secs(1_800_000_000);
+        let policy: PolicyName = "sites/main/retentionPolicies/exams".parse().expect("a policy");
+        let scope = Scope { area: Some(Area::Course), category: Some("7".into()), course: None };
+        let rules = Rules { keep_last: 3, legal_minimum: Some(Period::of_years(5)), ..Rules::default() };
         [
             created,
             Event::CourseCreated { course: course.clone() },
             Event::ArchiveDeleted { archive: archive.clone(), purge_time },
             Event::ArchiveUndeleted { archive: archive.clone() },
             Event::ArchivePurged { archive: archive.clone() },
-            Event::CourseDeleted { course },
+            Event::CourseDeleted { course: course.clone() },
             Event::SiteUpdated {
                 site: site(),
                 display_name: "École".into(),
@@ -381,9 +444,25 @@ mod tests {
             Event::AccountsForgotten { site: site(), accounts: vec![3, 4] },
             Event::RolesWritten { site: site(), source: Source::Published, roles: vec![student] },
             Event::IdsReserved { site: site(), below: 1_000_000_000_500 },
-            Event::ArchiveStored { archive },
+            Event::ArchiveStored { archive: archive.clone() },
             Event::RevisionStored { course: again.clone(), number: 3, root: Digest::of(b"root") },
             Event::RevisionsPruned { course: again, numbers: vec![1, 2] },
+            Event::ArchiveExpired {
+                archive,
+                purge_time,
+                expiry: Expiry::NotKept,
+                policy: Some(policy.clone()),
+            },
+            Event::PolicyWritten { policy: policy.clone(), display_name: "Exams".into(), scope, rules },
+            Event::PolicyDeleted { policy },
+            Event::ScheduleWritten {
+                site: site(),
+                paused: true,
+                timing: Schedule::default(),
+                skip: SkipRules::default(),
+                order: Box::default(),
+            },
+            Event::CourseTold { course, category: "7".into(), hidden: true },
         ]
         .into_iter()
         .zip(0..)

@@ -18,6 +18,9 @@ use crate::reason::Reason;
 /// Due jobs of other replicas, and expired leases, are looked for this often.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What the service does by itself is looked for this often.
+const TICK: Duration = Duration::from_secs(5);
+
 /// Leftovers are looked for this often.
 const SWEEP: Duration = Duration::from_secs(900);
 
@@ -49,6 +52,7 @@ impl Worker {
         let journal = tokio::spawn(keep_journal(self.engine.clone(), self.stop.clone()));
         let chores = tokio::spawn(keep_chores(self.engine.clone(), self.stop.clone()));
         let sweeps = tokio::spawn(keep_clean(self.engine.clone(), self.stop.clone()));
+        let schedule = tokio::spawn(keep_schedule(self.engine.clone(), self.stop.clone()));
         while !self.stop.is_cancelled() {
             let claimed = tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -73,7 +77,7 @@ impl Worker {
         // What was decided last is told, too, as far as the time to stop allows.
         self.engine.flush_journal().await;
         // They end with the same signal, and never by themselves.
-        drop((journal.await, chores.await, sweeps.await));
+        drop((journal.await, chores.await, sweeps.await, schedule.await));
     }
 
     /// For a process that leaves jobs to others: only brings to the journal what its calls decide.
@@ -107,6 +111,20 @@ async fn keep_journal(engine: Engine, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Asks for what is due. Whatever stops it in the middle, the rest is still due.
+async fn keep_schedule(engine: Engine, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = engine.keep_schedule() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TICK) => {}
         }
     }
 }

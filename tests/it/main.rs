@@ -11,6 +11,7 @@ mod s3_server;
 
 mod access;
 mod areas;
+mod automation;
 mod bounds;
 mod chaos;
 mod command_line;
@@ -29,6 +30,7 @@ mod main_job;
 mod refused_uploads;
 mod restore_plans;
 mod restores;
+mod retention;
 mod round_trips;
 mod settings;
 mod store;

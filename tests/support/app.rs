@@ -135,6 +135,15 @@ impl TestApp {
         found
     }
 
+    /// All lines of the journal of the embedded storage.
+    pub fn journal_text(&self) -> Result<String> {
+        let mut text = String::new();
+        for file in self.stored_files("journal") {
+            text.push_str(&String::from_utf8_lossy(&std::fs::read(file)?));
+        }
+        Ok(text)
+    }
+
     async fn over(config: Config, kept: Kept, faults: Faults) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
