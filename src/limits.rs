@@ -71,6 +71,6 @@ pub struct Care {
 
 impl Default for Care {
     fn default() -> Self {
-        Self { verify_days: 30, collect: true, min_age_hours: 24, keep_revisions: 10, undo_days: 30 }
+        Self { verify_days: 30, collect: false, min_age_hours: 24, keep_revisions: 10, undo_days: 30 }
     }
 }

@@ -69,7 +69,7 @@ impl Engine {
         let course = CourseName { site: row.site.clone(), course: course_id.clone() };
         let source = CourseName { site: row.site.clone(), course: source.clone() };
         let restoration = Box::pin(self.importing(&course, &source, (**order).clone())).await?;
-        Box::pin(self.run_restoration(restoration, row, context)).await
+        Box::pin(self.run_restoration(restoration, None, row, context)).await
     }
 
     /// A restore of what a backup of the source would hold, into the course.

@@ -179,18 +179,19 @@ impl Engine {
         let course = CourseName { site: row.site.clone(), course: course_id.clone() };
         let archive = ArchiveName { site: row.site.clone(), archive: archive.clone() };
         let restoration = self.restoration(&archive, &course, (**order).clone(), *revision).await?;
-        Box::pin(self.run_restoration(restoration, row, context)).await
+        Box::pin(self.run_restoration(restoration, decisions.clone(), row, context)).await
     }
 
-    /// Carries a restore out that was resolved.
+    /// Carries a restore out that was resolved; with the decisions about people of a plan, exactly those.
     pub(super) async fn run_restoration(
         &self,
         restoration: Restoration,
+        decisions: Option<String>,
         row: &JobRow,
         context: &JobContext,
     ) -> Result<(), Error> {
         refuse_blocked(&restoration.findings)?;
-        let restored = self.restore_into(restoration, decisions.clone(), row, context).await?;
+        let restored = self.restore_into(restoration, decisions, row, context).await?;
         self.put_restored(row, context, restored).await
     }
 

@@ -12,7 +12,9 @@ use crate::clock::Timestamp;
 use crate::course::Entry;
 use crate::engine::{Error, Inspected, Seen};
 use crate::ids::{ArchiveName, CourseName, InvalidName, JobName, RevisionName, SiteId, UploadName};
-use crate::job::{Amount, Area, Finding, Garbage, JobKind, JobState, Problem, Progress, Proof, Severity, Missing};
+use crate::job::{
+    Amount, Area, Finding, Garbage, JobKind, JobState, Missing, Problem, Progress, Proof, Severity,
+};
 use crate::moodle::Manifest;
 use crate::proto;
 

@@ -10,6 +10,8 @@ mod payload;
 mod state;
 
 pub use backoff::{MAX_ATTEMPTS, backoff};
-pub use outcome::{Amount, Finding, Garbage, JobResult, Problem, Progress, Proof, Severity, Missing, WhyMissing};
+pub use outcome::{
+    Amount, Finding, Garbage, JobResult, Missing, Problem, Progress, Proof, Severity, WhyMissing,
+};
 pub use payload::{Area, JobKind, JobPayload, PayloadError};
 pub use state::{JobState, Priority};

@@ -259,6 +259,7 @@ mod tests {
                     course_id: "c-2".parse()?,
                     order: Box::default(),
                     revision: None,
+                    decisions: None,
                 },
                 format!(r#"{{"version":1,"kind":"RESTORE","archive":"{ID}","course_id":"c-2"}}"#),
             ),

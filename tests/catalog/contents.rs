@@ -141,6 +141,8 @@ pub async fn storage_use_counts_everything_once(ground: &Ground) -> anyhow::Resu
         content_bytes: 0,
         stored_bytes: 0,
         pack_count: 0,
+        condemned_bytes: 0,
+        damaged_archive_count: 0,
     };
     let primary = StorageUseRow {
         storage: storage.clone(),
@@ -151,6 +153,8 @@ pub async fn storage_use_counts_everything_once(ground: &Ground) -> anyhow::Resu
         content_bytes: 200,
         stored_bytes: 1500,
         pack_count: 2,
+        condemned_bytes: 0,
+        damaged_archive_count: 0,
     };
     assert_eq!(ground.catalog.storage_report(site).await?, [none, primary]);
     Ok(())
