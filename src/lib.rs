@@ -6,7 +6,7 @@
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
 //!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`renumber`] (new ids, and every reference follows),
 //!   [`matching`] (what becomes of every id of an archive that is restored), [`merge`] (one tree into another),
-//!   [`backup`], [`derive`], [`compare`] (two archives, document by document), [`job`],
+//!   [`backup`], [`derive`], [`imscc`] (Common Cartridge), [`compare`] (two archives, document by document), [`job`],
 //!   [`access`] (who may do what with an archive), [`filter`] (what callers ask lists for), [`retention`] (how long archives are kept),
 //!   [`schedule`] (when the service does things by itself), [`directory`] (who is known on a site)
 //! - adapters, strangers to each other: [`catalog`] (SQL), [`vault`] (object storage)
@@ -33,6 +33,7 @@ pub mod filter;
 pub mod format;
 pub mod grpc;
 pub mod ids;
+pub mod imscc;
 pub mod job;
 pub mod label;
 pub mod limits;

@@ -36,6 +36,8 @@ pub struct Contents {
     pub anonymized: bool,
     /// Contents of files; without them the name ends with `-nf`.
     pub files: bool,
+    /// It is a Common Cartridge; the name ends with `.imscc`.
+    pub cartridge: bool,
 }
 
 /// What a backup is of, with the id of it in its platform.
@@ -49,7 +51,7 @@ pub enum Subject<'s> {
     Activity(i64, &'s str),
 }
 
-/// The name of a backup's file: `WORD-moodle2-TYPE-ID[-NAME]-DATE[-nu|-an][-nf].mbz`, with the date in `zone`
+/// The name of a backup's file: `WORD-moodle2-TYPE-ID[-NAME]-DATE[-nu|-an][-nf].mbz`, or `.imscc`, with the date in `zone`
 /// (`backup_plan_dbops::get_default_backup_filename`).
 ///
 /// The name is cut where the whole would have more than 255 bytes; the rest is kept.
@@ -73,7 +75,8 @@ pub fn file_name(
         _ => "",
     };
     let files = if contents.files { "" } else { "-nf" };
-    let back = format!("-{}{users}{files}.mbz", date(made, zone));
+    let extension = if contents.cartridge { "imscc" } else { "mbz" };
+    let back = format!("-{}{users}{files}.{extension}", date(made, zone));
     let room = LONGEST.saturating_sub(front.len() + 1 + back.len());
     name.truncate(name.floor_char_boundary(room));
     let separator = if name.is_empty() { "" } else { "-" };
@@ -133,7 +136,7 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
 
-    const ALL: Contents = Contents { users: true, anonymized: false, files: true };
+    const ALL: Contents = Contents { users: true, anonymized: false, files: true, cartridge: false };
     /// 2024-01-31 14:30 UTC.
     const MADE: Timestamp = Timestamp::from_secs(1_706_711_400);
 
@@ -166,8 +169,10 @@ mod tests {
             "backup-moodle2-course-2-rich101-20240131-1430-an-nf.mbz"
         );
         // Without users there is nobody to anonymise.
-        let none = Contents { users: false, anonymized: true, files: false };
+        let none = Contents { users: false, anonymized: true, files: false, cartridge: false };
         assert_eq!(name(none), "backup-moodle2-course-2-rich101-20240131-1430-nu-nf.mbz");
+        let cartridge = Contents { users: false, cartridge: true, ..ALL };
+        assert_eq!(name(cartridge), "backup-moodle2-course-2-rich101-20240131-1430-nu.imscc");
     }
 
     #[test]

@@ -353,6 +353,9 @@ pub struct Backup {
     /// Only show what would be in it and what would not, and why.
     #[arg(long, conflicts_with = "wait")]
     pub plan: bool,
+    /// What comes out. Default: mbz.
+    #[arg(long, value_enum)]
+    pub format: Option<BackupFormat>,
     /// Settings and selection.
     #[command(flatten)]
     pub choices: Choices,
@@ -413,6 +416,9 @@ pub struct Convert {
     /// Only show what would be in it and what would not, and why.
     #[arg(long, conflicts_with = "wait")]
     pub plan: bool,
+    /// What comes out. Default: mbz.
+    #[arg(long, value_enum)]
+    pub format: Option<BackupFormat>,
     /// Settings and selection. Unset settings are on, as with --preset everything.
     #[command(flatten)]
     pub choices: Choices,
@@ -498,6 +504,15 @@ pub enum JobAction {
     },
 }
 
+/// Formats of backups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackupFormat {
+    /// Moodle's own.
+    Mbz,
+    /// IMS Common Cartridge 1.1, the same as --set imscc11=1.
+    Imscc,
+}
+
 /// Containers by the names of their formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -505,12 +520,14 @@ pub enum Format {
     MbzZip,
     /// A tar file compressed with gzip.
     MbzTgz,
+    /// An IMS Common Cartridge 1.1: a zip file of another content.
+    Imscc,
 }
 
 impl From<Format> for proto::Container {
     fn from(format: Format) -> Self {
         match format {
-            Format::MbzZip => Self::Zip,
+            Format::MbzZip | Format::Imscc => Self::Zip,
             Format::MbzTgz => Self::TarGz,
         }
     }

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::args::{Area, Backup, Convert, Copy, Import};
+use super::args::{Area, Backup, BackupFormat, Convert, Copy, Import};
+use super::choices::Choices;
 use super::client::{Server, request_id};
 use super::failure::Usage;
 use super::output::Output;
@@ -18,12 +19,21 @@ pub async fn backup(server: &Server, arguments: &Backup, output: Output) -> anyh
     if matches!(arguments.area, Some(Area::DropZone | Area::Automated)) {
         return Err(Usage("a backup made on demand is kept in --area course or private".into()).into());
     }
-    let options = arguments.choices.options()?;
+    let options = formatted(&arguments.choices, arguments.format)?;
     if arguments.plan {
         return plan::show(server, course, options, output).await;
     }
     let job = start_backup(server, course, arguments.area, options).await?;
     jobs::started(server, job, arguments.wait, output).await
+}
+
+/// Settings and selection of a backup in that format.
+fn formatted(choices: &Choices, format: Option<BackupFormat>) -> anyhow::Result<proto::BackupOptions> {
+    let mut options = choices.options()?;
+    if let Some(format) = format {
+        options.settings.get_or_insert_default().imscc11 = Some(format == BackupFormat::Imscc);
+    }
+    Ok(options)
 }
 
 /// Starts a backup and answers with its job.
@@ -83,7 +93,7 @@ pub async fn import(server: &Server, arguments: &Import, output: Output) -> anyh
 /// `convert`.
 pub async fn convert(server: &Server, arguments: &Convert, output: Output) -> anyhow::Result<()> {
     let name = names::archive(&server.site, &arguments.archive)?.to_string();
-    let options = arguments.choices.options()?;
+    let options = formatted(&arguments.choices, arguments.format)?;
     if arguments.plan {
         return plan::show(server, name, options, output).await;
     }

@@ -53,6 +53,10 @@ async fn all(arguments: &args::Try, folder: &Path, output: Output) -> anyhow::Re
     let mut refusals = Vec::new();
     for (number, archive) in arguments.archives.iter().enumerate() {
         report.begin(&archive.file_name().unwrap_or_default().to_string_lossy());
+        let mut choices = arguments.choices.clone();
+        if arguments.format == Format::Imscc {
+            choices.set.push("imscc11=1".into());
+        }
         let mut trial = Trial {
             server: &server,
             downloads: &downloads,
@@ -60,7 +64,7 @@ async fn all(arguments: &args::Try, folder: &Path, output: Output) -> anyhow::Re
             out: arguments.out.as_deref(),
             out_backup: arguments.out_backup.as_deref(),
             format: arguments.format,
-            choices: &arguments.choices,
+            choices: &choices,
             into: arguments.into.as_deref(),
             mode: arguments.mode,
             users: (&arguments.user, arguments.users.as_deref()),
@@ -137,6 +141,10 @@ impl Trial<'_> {
         let course = self.course("course")?;
         self.publish(&course, &archive.name).await?;
         let backup = self.backup(&course).await?;
+        if self.format == Format::Imscc {
+            self.output.note("a cartridge is no backup of everything: it is not restored into a new course");
+            return self.fetch_made(&backup, self.out_backup.or(self.out)).await;
+        }
         if self.choices.item.is_some() {
             self.output.note("an archive of a part is no course: it is not restored into a new one");
             return self.fetch_made(&backup, self.out_backup.or(self.out)).await;
@@ -297,7 +305,7 @@ impl Trial<'_> {
         before: &Members,
     ) -> anyhow::Result<()> {
         for (container, word, format) in CONTAINERS {
-            let kept = keep.filter(|_| format == self.format).map(Path::to_owned);
+            let kept = keep.filter(|_| self.is_kept(format)).map(Path::to_owned);
             let target = kept.clone().unwrap_or_else(|| self.download(what, word));
             let started = Instant::now();
             let progress = Progress::bytes(self.output, &format!("{what}, {word}"), 0);
@@ -323,7 +331,7 @@ impl Trial<'_> {
         Box::pin(download::fetch(self.server, &source, proto::Container::Zip, &original, &progress)).await?;
         drop(progress);
         for (container, word, format) in CONTAINERS {
-            let kept = self.out.filter(|_| format == self.format).map(Path::to_owned);
+            let kept = self.out.filter(|_| self.is_kept(format)).map(Path::to_owned);
             let target = kept.clone().unwrap_or_else(|| self.download("restored", word));
             let started = Instant::now();
             let progress = Progress::bytes(self.output, &format!("restored, {word}"), 0);
@@ -354,6 +362,11 @@ impl Trial<'_> {
         let members = read_members(&target).await?;
         tokio::fs::remove_file(&target).await?;
         Ok(members)
+    }
+
+    /// Whether the file of that container is the one of --format.
+    fn is_kept(&self, format: Format) -> bool {
+        proto::Container::from(format) == proto::Container::from(self.format)
     }
 
     fn download(&self, what: &str, word: &str) -> PathBuf {

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::ingest::Arriving;
 use super::run::{JobContext, requester};
 use super::{Call, Engine, Place};
-use crate::backup::Order;
+use crate::backup::{Order, Setting};
 use crate::catalog::{ArchiveOrigin, JobRow, RevisionOrigin, RevisionRow};
 use crate::choice::Scope;
 use crate::clock::Timestamp;
@@ -64,6 +64,9 @@ impl Engine {
             }
         }
         let (_, derivation) = self.ordered(course, None, copy.order.clone()).await?;
+        if derivation.effective.is_on(Setting::Imscc11) {
+            return Err(Error::field("options.settings.imscc11", "a copy of a course is no cartridge"));
+        }
         if derivation.effective.scope != Scope::Course {
             return Err(Error::field("options.item", "a part of a course is no course"));
         }

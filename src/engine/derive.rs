@@ -16,12 +16,12 @@ use super::run::JobContext;
 use super::spool::{Carried, Located};
 use super::stage::{Staged, Stager};
 use super::stored::Stored;
-use super::{Engine, Place};
+use super::{Engine, Place, cartridge};
 use crate::archive::{Container, MemberEnd};
 use crate::backup::{
     Contents, Effective, Order, QUESTION_MODULES, Scope, Setting, Subject, file_name, resolve,
 };
-use crate::catalog::{ArchiveOrigin, ArchiveRow};
+use crate::catalog::{ArchiveOrigin, ArchiveRow, SiteRow};
 use crate::course::{Entry, Member, MemberPath, Members, TreeRef};
 use crate::derive::{self, Adjust, DeriveError, Derived, Label, Request, Sink};
 use crate::format::Format;
@@ -32,7 +32,7 @@ use crate::moodle::{self, Manifest};
 use crate::reason::Reason;
 
 /// Findings of one kind that are told one by one; the others are counted.
-const TOLD: usize = 100;
+pub(super) const TOLD: usize = 100;
 
 /// Contents that are looked up at once.
 const LOOK_UP: usize = 1000;
@@ -62,6 +62,8 @@ pub(super) struct Derivation {
     pub effective: Effective,
     pub label: Label,
     pub adjust: Adjust,
+    /// Language of the site, for what is made for readers.
+    pub language: String,
 }
 
 /// A derived archive: durable, not visible yet.
@@ -98,33 +100,32 @@ impl Engine {
     ) -> Result<Derivation, Error> {
         let resolved = resolve(&order.asked, &[], &base, QUESTION_MODULES);
         let mut effective = resolved.map_err(|found| Error::from(found).within("options"))?;
-        if effective.is_on(Setting::Imscc11) {
-            return Err(Error::field("options.settings.imscc11", "cartridges are not made yet"));
-        }
         for name in derive::unknown_activities(&self.rules.format, &effective, &base) {
             if !order.accepted.contains(&name) {
                 effective.leave_out_unknown(&name);
             }
         }
-        let label = self.label(site, &base, &effective).await?;
-        Ok(Derivation { place, tree, base, order, effective, label, adjust: Adjust::default() })
+        let site = self.site(site).await?;
+        let label = self.label(&site, &base, &effective);
+        let language = site.language;
+        Ok(Derivation { place, tree, base, order, effective, label, adjust: Adjust::default(), language })
     }
 
-    async fn label(&self, site: &SiteId, base: &Manifest, effective: &Effective) -> Result<Label, Error> {
-        let site = self.site(site).await?;
+    fn label(&self, site: &SiteRow, base: &Manifest, effective: &Effective) -> Label {
         let contents = Contents {
             users: effective.is_on(Setting::Users),
             anonymized: effective.is_on(Setting::Anonymize),
             files: effective.is_on(Setting::Files) && base.includes_files,
+            cartridge: effective.is_on(Setting::Imscc11),
         };
         let language = super::backup::language(&site.language).unwrap_or_default();
         let zone = site.time_zone.parse().unwrap_or(chrono_tz::UTC);
         let now = self.now();
-        Ok(Label {
+        Label {
             file_name: file_name(language, subject(base, effective.scope), now, zone, contents),
             time: now.millis().div_euclid(1000),
             backup_id: uuid::Uuid::now_v7().simple().to_string(),
-        })
+        }
     }
 
     /// Derives an archive into the vault.
@@ -159,31 +160,29 @@ impl Engine {
                 None => &stored,
             };
             let mut sink = StageSink::new(source, stager, &context);
-            let derived =
-                match run(&engine.rules.format, &derivation, &stored, &mut sink, engine.limits(), false) {
-                    Ok(derived) => derived,
-                    Err(error) => {
-                        sink.stager.abort();
-                        return Err(error);
-                    }
-                };
-            let findings = findings(&derived, &derivation.effective);
+            let written = write(&engine.rules.format, &derivation, &stored, &mut sink, engine.limits());
+            let findings = match written {
+                Ok(findings) => findings,
+                Err(error) => {
+                    sink.stager.abort();
+                    return Err(error);
+                }
+            };
             let mut described = None;
             let staged = sink.stager.finish(|staged| {
                 let own = staged.manifest.as_deref();
                 let own = own.map(|bytes| moodle::parse(bytes, engine.limits())).transpose()?;
-                let own = own.unwrap_or_else(|| derivation.base.clone());
                 let about = Description {
                     arriving: &arriving,
                     origin,
                     container: Container::Zip,
                     upload: None,
-                    manifest: Some(&own),
+                    manifest: own.as_ref(),
                     findings,
                 };
                 let made = engine.archive_row(&target, &staged.tree, staged.tree_ref, about);
                 let record = super::journal::archive_record(&made)?;
-                described = Some((made, own));
+                described = Some((made, own.unwrap_or_else(|| derivation.base.clone())));
                 Ok(record)
             })?;
             let (row, manifest) =
@@ -221,6 +220,11 @@ impl Engine {
         let stored = self.stored(&derivation.place, &derivation.tree, &abandoned).await?;
         let engine = self.clone();
         let looking = tokio::task::spawn_blocking(move || {
+            if derivation.effective.is_on(Setting::Imscc11) {
+                let preview =
+                    cartridge::preview(&engine.rules.format, &derivation, &stored, engine.limits())?;
+                return Ok((derivation, preview));
+            }
             let mut sink = PlanSink { stored: &stored, entries: Vec::new() };
             let derived = run(&engine.rules.format, &derivation, &stored, &mut sink, engine.limits(), true)?;
             let findings = findings(&derived, &derivation.effective);
@@ -237,6 +241,21 @@ pub(super) struct Preview {
     pub findings: Vec<Finding>,
     /// The members that it would have; the encoded sizes of those that change are estimated.
     pub tree: Arc<crate::course::Tree>,
+}
+
+/// Derives into the vault, as an archive in Moodle's own format or as a cartridge.
+fn write(
+    format: &Format,
+    derivation: &Derivation,
+    stored: &Stored,
+    sink: &mut StageSink<'_>,
+    limits: &Limits,
+) -> Result<Vec<Finding>, Error> {
+    if derivation.effective.is_on(Setting::Imscc11) {
+        return cartridge::write(format, derivation, stored, sink, limits);
+    }
+    let derived = run(format, derivation, stored, sink, limits, false)?;
+    Ok(findings(&derived, &derivation.effective))
 }
 
 /// Derives into a sink.

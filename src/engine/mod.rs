@@ -10,6 +10,7 @@ mod assemble;
 mod backup;
 mod call;
 mod care;
+mod cartridge;
 mod collect;
 mod compare;
 mod copy;

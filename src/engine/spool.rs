@@ -11,7 +11,7 @@ use super::stored::Stored;
 use crate::course::{ContentRef, Entry, Member, MemberPath, Members};
 use crate::derive::Sink;
 use crate::digest::Digest;
-use crate::merge;
+use crate::{imscc, merge};
 
 /// Bytes that are read at once.
 const BLOCK: usize = 64 << 10;
@@ -30,10 +30,10 @@ impl Located for Stored {
 }
 
 /// Where a member of a spool is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Place {
-    /// In what lies below: in which of it.
-    Below { source: usize, size: u64 },
+    /// In what lies below: in which of it, and under which path if it has another one there.
+    Below { source: usize, size: u64, path: Option<MemberPath> },
     /// In the file.
     Here { offset: u64, size: u64 },
 }
@@ -112,7 +112,7 @@ impl<'b> Spool<'b> {
 
     /// Keeps a member of one of what lies below, by its number.
     pub fn keep_of(&mut self, source: usize, member: &Member) {
-        self.members.insert(member.path.clone(), Place::Below { source, size: member.size });
+        self.members.insert(member.path.clone(), Place::Below { source, size: member.size, path: None });
     }
 
     /// Leaves a member out after all.
@@ -161,6 +161,27 @@ impl Sink for Spool<'_> {
     }
 }
 
+/// Contents are kept under paths of their own.
+impl imscc::Sink for Spool<'_> {
+    fn keep(&mut self, member: &Member, path: &MemberPath) -> io::Result<()> {
+        let original = Some(member.path.clone());
+        self.members.insert(path.clone(), Place::Below { source: 0, size: member.size, path: original });
+        Ok(())
+    }
+
+    fn begin(&mut self, path: &MemberPath) -> io::Result<()> {
+        Sink::begin(self, path)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Sink::append(self, bytes)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        Sink::end(self)
+    }
+}
+
 /// Of two sources: the first is the target, the second what comes in.
 impl merge::Sink for Spool<'_> {
     fn keep_target(&mut self, member: &Member) -> io::Result<()> {
@@ -188,21 +209,24 @@ impl merge::Sink for Spool<'_> {
 
 impl Members for Spool<'_> {
     fn members(&self) -> io::Result<Vec<Member>> {
-        let member = |(path, place): (&MemberPath, &Place)| match *place {
-            Place::Below { source, size } => {
-                let digest = self.below[source].entry(path).map(|entry| entry.content.digest);
-                Member { path: path.clone(), size, digest }
+        let member = |(path, place): (&MemberPath, &Place)| match place {
+            Place::Below { source, size, path: original } => {
+                let entry = self.below[*source].entry(original.as_ref().unwrap_or(path));
+                let digest = entry.map(|entry| entry.content.digest);
+                Member { path: path.clone(), size: *size, digest }
             }
-            Place::Here { size, .. } => Member { path: path.clone(), size, digest: None },
+            Place::Here { size, .. } => Member { path: path.clone(), size: *size, digest: None },
         };
         Ok(self.members.iter().map(member).collect())
     }
 
     fn open(&self, path: &MemberPath) -> io::Result<Box<dyn Read + '_>> {
-        match *self.members.get(path).ok_or(io::ErrorKind::NotFound)? {
-            Place::Below { source, .. } => self.below[source].open(path),
+        match self.members.get(path).ok_or(io::ErrorKind::NotFound)? {
+            Place::Below { source, path: original, .. } => {
+                self.below[*source].open(original.as_ref().unwrap_or(path))
+            }
             Place::Here { offset, size } => {
-                let part = Part { file: self.file.get_ref(), offset, left: size };
+                let part = Part { file: self.file.get_ref(), offset: *offset, left: *size };
                 Ok(Box::new(io::BufReader::with_capacity(BLOCK, part)))
             }
         }
@@ -212,7 +236,10 @@ impl Members for Spool<'_> {
 impl Located for Spool<'_> {
     fn entry(&self, path: &MemberPath) -> Option<Entry> {
         match self.members.get(path)? {
-            Place::Below { source, .. } => self.below[*source].entry(path),
+            Place::Below { source, path: original, .. } => {
+                let entry = self.below[*source].entry(original.as_ref().unwrap_or(path))?;
+                Some(Entry { path: path.clone(), ..entry })
+            }
             Place::Here { .. } => None,
         }
     }

@@ -218,6 +218,7 @@ pub enum Event {
         course: CourseName,
         /// Their numbers.
         numbers: Vec<i64>,
+    },
     /// An archive expired: it is deleted by the service itself, and can be undeleted until it is purged.
     ArchiveExpired {
         /// The archive.
