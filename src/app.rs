@@ -7,13 +7,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
 
 use crate::catalog::{Catalog, CatalogClock, CatalogConfig, Dialect};
@@ -21,14 +24,25 @@ use crate::clock::Clock;
 use crate::config::{AreaStorages, Config, Role, storage_primary};
 use crate::engine::{Engine, Rebuilt, Rules, StorageHealth};
 use crate::format::Format;
-use crate::grpc::{self, AuthLayer, DrainLayer, ServerFacts, Tokens};
+use crate::grpc::{self, AuthLayer, DrainLayer, MeasureLayer, ServerFacts, Tokens};
 use crate::ids::StorageName;
 use crate::job::Area;
+use crate::metric;
+use crate::telemetry;
 use crate::vault::{StorageConfig, Vault, VaultError};
 use crate::worker::Worker;
 
 /// Of the time to drain: calls that are left then are told so, and their answers have this long to get out.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The metrics of the catalog are brought up to date this often.
+const GAUGES: Duration = Duration::from_secs(10);
+
+/// Those of the storages once in so many times.
+const GAUGE_ROUNDS: u64 = 60;
+
+/// Health answers SERVING to this name for as long as the process runs, for a probe that would restart it.
+pub const LIVE: &str = "coursevault.live";
 
 /// Why a server cannot start or run.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +85,9 @@ pub enum AppError {
     /// A rebuild of the catalog has not come to its end.
     #[error("the catalog is being rebuilt: let `coursevault rebuild` come to its end first")]
     Rebuilding,
+    /// The descriptors for metrics cannot be read.
+    #[error("the descriptors for metrics cannot be read")]
+    Measure(#[from] prost::DecodeError),
     /// The server failed.
     #[error("the server failed")]
     Serve(#[from] tonic::transport::Error),
@@ -81,8 +98,25 @@ pub struct App {
     config: Config,
     engine: Engine,
     facts: ServerFacts,
+    probe: Option<TcpListener>,
     /// Holds the data folder against a second server for as long as this one lives.
     _lock: Option<std::fs::File>,
+}
+
+/// Opens the catalog, and so brings its schema up to date.
+pub async fn open_catalog(config: &Config) -> Result<Catalog, AppError> {
+    let url = config.catalog_url.clone().unwrap_or_else(|| {
+        SecretString::from(format!("sqlite:{}", config.data_dir.join("catalog.db").display()))
+    });
+    let catalog_config = CatalogConfig { url, max_connections: config.catalog_connections };
+    Ok(Catalog::open(&catalog_config, CatalogClock::Database).await?)
+}
+
+/// Brings the schema of the catalog up to date, and does nothing else. A server does so when it starts, too.
+pub async fn migrate(config: &Config) -> Result<(), AppError> {
+    let embedded = config.catalog_url.is_none();
+    let _lock = if embedded { Some(lock_data_dir(&config.data_dir)?) } else { None };
+    open_catalog(config).await.map(drop)
 }
 
 impl App {
@@ -124,7 +158,7 @@ impl App {
             }
         }
         engine.ensure_site(&config.default_site).await?;
-        Ok(Self { config, engine, facts, _lock: lock })
+        Ok(Self { config, engine, facts, probe: None, _lock: lock })
     }
 
     /// The use cases, for tests and tools in the same process.
@@ -132,9 +166,15 @@ impl App {
         &self.engine
     }
 
+    /// Answers to probes and tells metrics on `listener`, too, without encryption and credentials.
+    #[must_use]
+    pub fn with_probe(self, listener: TcpListener) -> Self {
+        Self { probe: Some(listener), ..self }
+    }
+
     /// Serves on `listener` until `shutdown` ends, then drains: no new jobs, running ones handed back, calls ended.
     pub async fn serve(
-        self,
+        mut self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), AppError> {
@@ -151,8 +191,13 @@ impl App {
         let probing = tokio::spawn(report_health(self.engine.clone(), reporter.clone(), stop.clone()));
         let mut routes = match self.config.role {
             Role::All | Role::Api => grpc::routes(&self.engine, self.facts.clone()),
-            Role::Worker => tonic::service::RoutesBuilder::default(),
+            Role::Worker => Routes::builder(),
         };
+        let probe = self.probe.take().map(|listener| {
+            let done = CancellationToken::new();
+            (tokio::spawn(serve_probe(listener, health.clone(), done.clone())), done)
+        });
+        let gauges = tokio::spawn(keep_gauges(self.engine.clone(), stop.clone()));
         routes.add_service(health);
         routes.add_service(reflection().build_v1()?);
         routes.add_service(reflection().build_v1alpha()?);
@@ -169,6 +214,7 @@ impl App {
             .max_concurrent_streams(Some(200))
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .layer(MeasureLayer::new()?)
             .layer(DrainLayer(self.engine.clone()))
             .layer(AuthLayer(Tokens::new(&self.config.tokens)))
             .add_routes(routes.routes())
@@ -192,7 +238,7 @@ impl App {
         let last = LAST_WORDS.min(drain / 4);
         let mut drained = pin!(async {
             let served = server.await;
-            (served, worker.await, probing.await)
+            (served, worker.await, probing.await, gauges.await)
         });
         let mut ended = tokio::time::timeout(drain - last, &mut drained).await;
         if ended.is_err() {
@@ -200,6 +246,11 @@ impl App {
             // Half-open connections could keep a server from ending for hours, so what is left then is dropped.
             ended = tokio::time::timeout(last, drained).await;
             tracing::warn!(unheard = ended.is_err(), "some calls had to be dropped");
+        }
+        // Until here probes hear that nothing is served any more.
+        if let Some((probe, done)) = probe {
+            done.cancel();
+            drop(probe.await);
         }
         if let Ok((served, ..)) = ended {
             served?;
@@ -216,13 +267,7 @@ async fn open_engine(
 ) -> Result<(Engine, ServerFacts, Option<std::fs::File>), AppError> {
     let embedded = config.catalog_url.is_none();
     let lock = if embedded { Some(lock_data_dir(&config.data_dir)?) } else { None };
-    let catalog_config = CatalogConfig {
-        url: config.catalog_url.clone().unwrap_or_else(|| {
-            SecretString::from(format!("sqlite:{}", config.data_dir.join("catalog.db").display()))
-        }),
-        max_connections: config.catalog_connections,
-    };
-    let catalog = Catalog::open(&catalog_config, CatalogClock::Database).await?;
+    let catalog = open_catalog(config).await?;
     let storages = storages(config);
     let facts = ServerFacts {
         catalog: match catalog.dialect() {
@@ -244,6 +289,47 @@ async fn open_engine(
     };
     let engine = Engine::new(catalog, open(&storages)?, clock, rules);
     Ok((engine, facts, lock))
+}
+
+/// Health and metrics until `done`: what a kubelet and a Prometheus ask for, and nothing else.
+async fn serve_probe<H: tonic_health::pb::health_server::Health>(
+    listener: TcpListener,
+    health: HealthServer<H>,
+    done: CancellationToken,
+) {
+    // Recording begins with the process, not with the first look.
+    let recorder = telemetry::metrics();
+    let render = move || std::future::ready(recorder.map(PrometheusHandle::render).unwrap_or_default());
+    let router = Routes::new(health).into_axum_router().route("/metrics", axum::routing::get(render));
+    let served = Server::builder()
+        .accept_http1(true)
+        .add_routes(Routes::from(router))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), done.cancelled());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "probes are not answered any more");
+    }
+}
+
+/// Brings the metrics of the catalog up to date; those of the storages, which cost more, now and then.
+async fn keep_gauges(engine: Engine, stop: CancellationToken) {
+    let Some(recorder) = telemetry::metrics() else { return };
+    for round in 0_u64.. {
+        let update = async {
+            engine.update_gauges().await;
+            if round % GAUGE_ROUNDS == 0 {
+                engine.update_storage_gauges().await;
+            }
+            recorder.run_upkeep();
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = update => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(GAUGES) => {}
+        }
+    }
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -293,6 +379,7 @@ async fn report_health(engine: Engine, reporter: HealthReporter, stop: Cancellat
     // Courses too: they are published and downloaded.
     const READ: [&str; 2] = ["coursevault.v1.BackupService", "coursevault.v1.CourseService"];
     const WRITE: [&str; 2] = ["coursevault.v1.RestoreService", "coursevault.v1.TransferService"];
+    reporter.set_service_status(LIVE, ServingStatus::Serving).await;
     loop {
         let (catalog, storage) = (engine.catalog_answers().await, engine.storage_health().await);
         let is_out = |service: &&str| match storage {
@@ -307,6 +394,8 @@ async fn report_health(engine: Engine, reporter: HealthReporter, stop: Cancellat
                 return;
             }
             reporter.set_service_status(service, status).await;
+            let told = if service.is_empty() { "all" } else { service };
+            metrics::gauge!(metric::HEALTH, "service" => told).set(f64::from(u8::from(serves)));
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -34,6 +34,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What this process does: `all`, `api` or `worker`. The latter two need PostgreSQL.
     pub role: Role,
+    /// Address of a second port without encryption and credentials, for probes (`grpc.health.v1.Health`) and metrics
+    /// (`GET /metrics`) only. Without it there is no such port.
+    pub probe_listen: Option<SocketAddr>,
     /// Folder of the embedded catalog and of the embedded storage.
     pub data_dir: PathBuf,
     /// `postgres://…`; without it a SQLite file in `data_dir`.
@@ -64,6 +67,8 @@ pub struct Config {
     pub drain_seconds: u32,
     /// Folder with descriptions of further plugins (`*.plugin`, see docs/plugins.md). Read at the start.
     pub plugins_dir: Option<PathBuf>,
+    /// Where spans are sent by OTLP over gRPC, such as `http://collector:4317`. Only in a build with the feature `otlp`.
+    pub otlp_endpoint: Option<String>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged, such as `info,coursevault=debug`.
@@ -110,6 +115,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
             role: Role::All,
+            probe_listen: None,
             data_dir: PathBuf::from("coursevault-data"),
             catalog_url: None,
             catalog_connections: 10,
@@ -125,6 +131,7 @@ impl Default for Config {
             upload_hours: 72,
             drain_seconds: 20,
             plugins_dir: None,
+            otlp_endpoint: None,
             log_format: LogFormat::Text,
             log: "info".into(),
         }
@@ -151,7 +158,8 @@ impl Config {
     /// (`COURSEVAULT_LISTEN`, `COURSEVAULT_STORAGES__PRIMARY__URL`; two underscores go one level down).
     pub fn load(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         // The variables of the client share the prefix.
-        const CLIENT: [&str; 3] = ["COURSEVAULT_SERVER", "COURSEVAULT_SITE", "COURSEVAULT_TOKEN"];
+        const CLIENT: [&str; 4] =
+            ["COURSEVAULT_PROFILE", "COURSEVAULT_SERVER", "COURSEVAULT_SITE", "COURSEVAULT_TOKEN"];
         let ours: std::collections::HashMap<String, String> = env
             .iter()
             .filter(|(key, _)| key.starts_with("COURSEVAULT_") && !CLIENT.contains(&key.as_str()))
@@ -212,8 +220,15 @@ impl Config {
         if self.limits.concurrent_jobs == 0 || self.limits.concurrent_ingests == 0 {
             faults.push("limits: concurrent_jobs and concurrent_ingests must be at least 1".into());
         }
+        if self.role != Role::All && url.is_none() {
+            faults.push("role: `api` and `worker` need a catalog_url, for SQLite has one process".into());
+        }
         if self.lease_seconds < 3 {
             faults.push("lease_seconds: must be at least 3".into());
+        }
+        if self.otlp_endpoint.is_some() && !cfg!(feature = "otlp") {
+            faults
+                .push("otlp_endpoint: this build exports no spans; build it with the feature `otlp`".into());
         }
         if tracing_subscriber::EnvFilter::builder().parse(&self.log).is_err() {
             faults.push(format!("log: {:?} is no list of directives", self.log));

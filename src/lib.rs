@@ -2,7 +2,8 @@
 //!
 //! Code map, lowest first; imports point downward only (a test reads the `use` lines and holds this):
 //!
-//! - values: [`calendar`], [`clock`], [`digest`], [`ids`], [`label`], [`limits`], [`principal`], [`reason`]
+//! - values: [`calendar`], [`clock`], [`digest`], [`ids`], [`label`], [`limits`], [`metric`] (what is measured),
+//!   [`principal`], [`reason`], [`trace`] (which call it is about)
 //! - pure domain, no async, clock, network or database: [`course`] (trees of members), [`archive`] (containers),
 //!   [`moodle`] (Moodle's documents), [`format`] (what they mean), [`renumber`] (new ids, and every reference follows),
 //!   [`matching`] (what becomes of every id of an archive that is restored), [`merge`] (one tree into another),
@@ -39,6 +40,7 @@ pub mod label;
 pub mod limits;
 pub mod matching;
 pub mod merge;
+pub mod metric;
 pub mod moodle;
 pub mod principal;
 pub mod reason;
@@ -48,6 +50,7 @@ pub mod retention;
 pub mod schedule;
 pub mod shutdown;
 pub mod telemetry;
+pub mod trace;
 pub mod vault;
 pub mod worker;
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Levels, lowest first: a module may name modules of its own level's list and of all levels below it.
-const VALUES: &[&str] = &["calendar", "clock", "digest", "ids", "label", "limits", "principal", "reason"];
+const VALUES: &[&str] =
+    &["calendar", "clock", "digest", "ids", "label", "limits", "metric", "principal", "reason", "trace"];
 const DOMAIN: &[&str] = &[
     "access",
     "archive",
@@ -36,13 +37,16 @@ fn allowed(module: &str) -> Option<Vec<&'static str>> {
         "catalog" | "vault" => below(&[VALUES, DOMAIN]),
         "engine" => below(&[VALUES, DOMAIN, &["catalog", "vault"]]),
         // A handler turns rows into messages, so it sees the rows' types; the configuration holds the tokens.
-        "grpc" => below(&[VALUES, DOMAIN, &["catalog", "engine", "proto", "config"]]),
-        "worker" => below(&[VALUES, DOMAIN, &["catalog", "engine"]]),
+        "grpc" => below(&[VALUES, DOMAIN, &["catalog", "engine", "proto", "config", "telemetry"]]),
+        "worker" => below(&[VALUES, DOMAIN, &["catalog", "engine", "telemetry"]]),
         "config" => below(&[VALUES, &["vault", "telemetry"]]),
-        "telemetry" | "shutdown" => Some(Vec::new()),
-        "app" => {
-            below(&[VALUES, DOMAIN, &["catalog", "vault", "engine", "grpc", "worker", "config", "proto"]])
-        }
+        "telemetry" => below(&[VALUES]),
+        "shutdown" => Some(Vec::new()),
+        "app" => below(&[
+            VALUES,
+            DOMAIN,
+            &["catalog", "vault", "engine", "grpc", "worker", "config", "proto", "telemetry"],
+        ]),
         "cli" => below(&[VALUES, DOMAIN, &["app", "config", "grpc", "proto", "shutdown", "telemetry"]]),
         _ => None,
     }
@@ -54,7 +58,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("object_store", &["vault"]),
     ("tonic", &["grpc", "app", "cli", "lib"]),
     ("tonic_types", &["grpc", "app", "cli"]),
-    ("prost", &["grpc", "cli"]),
+    ("prost", &["app", "grpc", "cli"]),
+    ("axum", &["app"]),
+    ("metrics", &["app", "engine", "grpc", "telemetry", "vault", "worker"]),
+    ("metrics_exporter_prometheus", &["app", "telemetry"]),
     ("quick_xml", &["compare", "derive", "format", "imscc", "merge", "moodle"]),
     ("base64", &["renumber"]),
     ("tar", &["archive"]),

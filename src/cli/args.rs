@@ -30,18 +30,15 @@ pub struct Args {
 /// Options that every command takes.
 #[derive(Debug, clap::Args)]
 pub struct Global {
-    /// The server.
-    #[arg(
-        long,
-        global = true,
-        env = "COURSEVAULT_SERVER",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:50051"
-    )]
-    pub server: String,
-    /// The site that short names belong to.
-    #[arg(long, global = true, env = "COURSEVAULT_SITE", default_value = "main")]
-    pub site: SiteId,
+    /// The server. Default: that of the profile, else http://127.0.0.1:50051.
+    #[arg(long, global = true, env = "COURSEVAULT_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// The site that short names belong to. Default: that of the profile, else main.
+    #[arg(long, global = true, env = "COURSEVAULT_SITE")]
+    pub site: Option<SiteId>,
+    /// A server by its name in ~/.config/coursevault/profiles.toml.
+    #[arg(long, global = true, env = "COURSEVAULT_PROFILE", value_name = "NAME")]
+    pub profile: Option<String>,
     /// Token to show to the server; better given in the environment, where other users do not see it.
     #[arg(long, global = true, env = "COURSEVAULT_TOKEN", hide_env_values = true)]
     pub token: Option<SecretString>,
@@ -58,6 +55,15 @@ pub enum Command {
     /// Make the catalog anew from the storages alone. No server may run; the catalog must be empty (a new data folder, or a new
     /// database).
     Rebuild(Rebuild),
+    /// Bring the schema of the catalog up to date and leave. The service does so when it starts, too.
+    Migrate(Serve),
+    /// Tell whether a server serves, and which of its services. Exit code 1 when it does not.
+    Health,
+    /// Write the completions for a shell to standard output.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Run the main job for archives on a throw-away server and compare every byte that comes out.
     Try(Try),
     /// Show what an archive says of itself: a local file, or an archive on the server.
@@ -71,6 +77,8 @@ pub enum Command {
     Compare(Compare),
     /// Send archives. Goes on where it was after a cut connection.
     Upload(Upload),
+    /// Send every archive of a folder once. With --watch it takes over a folder into which a platform writes its backups.
+    Push(Push),
     /// Make a backup of a course's live state.
     Backup(Backup),
     /// Make a new course of a course.
@@ -306,6 +314,35 @@ pub struct Upload {
     /// Go on with this upload session, of an earlier run. With one FILE only.
     #[arg(long, value_name = "UPLOAD")]
     pub resume: Option<String>,
+}
+
+/// Arguments of `push`.
+#[derive(Debug, clap::Args)]
+pub struct Push {
+    /// The folder. What was sent is written down in it, in .coursevault-push.jsonl.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Go on until stopped: a file is sent when it looked the same twice within ten seconds.
+    #[arg(long)]
+    pub watch: bool,
+    /// What to do with a file that is stored and verified.
+    #[arg(long, value_enum, default_value_t = After::Keep)]
+    pub after: After,
+    /// The course of the archives; {id} stands for the number that Moodle wrote into the file's name.
+    #[arg(long, value_name = "ID")]
+    pub course: Option<String>,
+    /// Where to keep them. Default: course with --course, else drop-zone.
+    #[arg(long, value_enum)]
+    pub area: Option<Area>,
+}
+
+/// What becomes of a file that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum After {
+    /// It stays.
+    Keep,
+    /// It goes, once the server has stored it under the digest of what was read.
+    Remove,
 }
 
 /// Arguments of `verify`.
@@ -631,7 +668,7 @@ mod tests {
     fn defaults_and_global_options_after_the_command() -> Result<(), clap::Error> {
         let args = parse("ls courses --deleted --json --site lyon")?;
         assert!(args.global.json);
-        assert_eq!(args.global.site.as_str(), "lyon");
+        assert_eq!(args.global.site.as_ref().map(SiteId::as_str), Some("lyon"));
         assert!(matches!(
             args.command,
             Command::Ls { what: Some(Listing::Courses { deleted: true, .. }), .. }

@@ -10,6 +10,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use tonic_health::pb::health_client::HealthClient;
+
 use crate::ids::SiteId;
 use crate::proto::admin_service_client::AdminServiceClient;
 use crate::proto::backup_service_client::BackupServiceClient;
@@ -83,6 +85,8 @@ macro_rules! clients {
 }
 
 clients! {
+    /// Whether the server serves.
+    health -> HealthClient;
     /// Sites and the server itself.
     admin -> AdminServiceClient;
     /// Backups and archives.

@@ -12,7 +12,7 @@ use super::failure::{Differs, Unreadable, Usage};
 use super::names::{self, Fetchable};
 use super::output::Output;
 use super::words::{clean, word};
-use super::{json, local_archive, units};
+use super::{json, local_archive, profile, units};
 use crate::compare::{self, Level, Options};
 use crate::format::Format;
 use crate::grpc::comparison;
@@ -67,7 +67,8 @@ pub fn files(a: &Path, b: &Path, options: &Options, ignore_ids: bool) -> anyhow:
 }
 
 async fn of_stored(arguments: &args::Compare, global: &Global) -> anyhow::Result<Comparison> {
-    let name = |text: &String| match names::fetchable(&global.site, text) {
+    let target = profile::target(global)?;
+    let name = |text: &String| match names::fetchable(&target.site, text) {
         Ok(Fetchable::Archive(name)) => Ok(name.to_string()),
         Ok(Fetchable::Revision(name)) => Ok(name.to_string()),
         _ => Err(Usage(format!(
@@ -85,7 +86,7 @@ async fn of_stored(arguments: &args::Compare, global: &Global) -> anyhow::Result
         ignore_new_log_rows: arguments.ignore_new_log_rows,
         ignore_ids: arguments.ignore_ids,
     };
-    let server = Server::connect(&global.server, &global.site, global.token.as_ref()).await?;
+    let server = Server::connect(&target.server, &target.site, target.token.as_ref()).await?;
     Ok(server.backups().compare_archives(request).await?.into_inner().comparison.unwrap_or_default())
 }
 

@@ -10,7 +10,7 @@ use super::client::Server;
 use super::failure::Usage;
 use super::output::Output;
 use super::words::{clean, rows, word, yes};
-use super::{json, local, names, units};
+use super::{json, local, names, profile, units};
 use crate::proto::{self, Inspection};
 
 /// A local file is read here; anything else must name an archive on the server.
@@ -28,10 +28,11 @@ pub async fn run(archive: &str, global: &Global, output: Output) -> anyhow::Resu
             format!("file        {}, {}\n", clean(archive), word(container.as_str_name(), "CONTAINER_"));
         return Ok(output.text(&(head + &page(&told)))?);
     }
-    let name = names::archive(&global.site, archive)
+    let target = profile::target(global)?;
+    let name = names::archive(&target.site, archive)
         .map_err(|_| Usage(format!("{archive:?} is neither a file nor the name of an archive")))?
         .to_string();
-    let server = Server::connect(&global.server, &global.site, global.token.as_ref()).await?;
+    let server = Server::connect(&target.server, &target.site, target.token.as_ref()).await?;
     let told = of_stored(&server, &name).await?;
     if output.is_json() {
         return Ok(output.document(&json!({ "name": name, "inspection": json::value(&told)? }))?);

@@ -11,11 +11,13 @@ mod choices;
 mod client;
 mod compare;
 mod compare_run;
+mod completions;
 mod conflicts;
 mod courses;
 mod csv;
 mod download;
 mod failure;
+mod health;
 mod inspect;
 mod jobs;
 mod json;
@@ -28,7 +30,9 @@ mod output;
 mod paging;
 mod plan;
 mod policy;
+mod profile;
 mod progress;
+mod push;
 mod restore;
 mod retry;
 mod serve;
@@ -105,11 +109,17 @@ async fn run(arguments: &Args, output: Output) -> anyhow::Result<()> {
     match &arguments.command {
         Command::Serve(serve) => serve::run(serve, output).await,
         Command::Rebuild(rebuild) => serve::rebuild(rebuild, output).await,
+        Command::Migrate(serve) => serve::migrate(serve, output).await,
+        Command::Completions { shell } => completions::write(*shell),
         Command::Try(each) => try_run::run(each, output).await,
         Command::Inspect { archive } => inspect::run(archive, global, output).await,
         Command::Compare(each) => compare_run::run(each, global, output).await,
         command => {
-            let server = Server::connect(&global.server, &global.site, global.token.as_ref()).await?;
+            if let Command::Push(push) = command {
+                push::check(push)?;
+            }
+            let target = profile::target(global)?;
+            let server = Server::connect(&target.server, &target.site, target.token.as_ref()).await?;
             with_server(&server, command, output).await
         }
     }
@@ -119,9 +129,13 @@ async fn with_server(server: &Server, command: &Command, output: Output) -> anyh
     match command {
         Command::Serve(_)
         | Command::Rebuild(_)
+        | Command::Migrate(_)
+        | Command::Completions { .. }
         | Command::Try(_)
         | Command::Inspect { .. }
         | Command::Compare(_) => Ok(()),
+        Command::Health => health::run(server, output).await,
+        Command::Push(push) => push::run(server, push, output).await,
         Command::Upload(upload) => archives::send(server, upload, output).await,
         Command::Backup(backup) => courses::backup(server, backup, output).await,
         Command::Copy(copy) => courses::copy(server, copy, output).await,

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::args;
 use super::output::Output;
 use super::words::rows;
-use crate::app::App;
+use crate::app::{self, App};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::telemetry::LogFormat;
@@ -23,19 +23,35 @@ use crate::{shutdown, telemetry};
 pub async fn run(arguments: &args::Serve, output: Output) -> anyhow::Result<()> {
     let config = Config::load(arguments.config.as_deref(), &environment(arguments, std::env::vars()))?;
     let format = if output.is_json() { LogFormat::Json } else { config.log_format };
-    telemetry::start(format, &config.log)?;
-    let listen = config.listen;
+    telemetry::start(format, &config.log, config.otlp_endpoint.as_deref())?;
+    let (listen, probe) = (config.listen, config.probe_listen);
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
-    let app = Box::pin(App::build(config, Arc::new(SystemClock))).await?;
+    let mut app = Box::pin(App::build(config, Arc::new(SystemClock))).await?;
+    if let Some(probe) = probe {
+        let listener = TcpListener::bind(probe).await.with_context(|| format!("cannot listen on {probe}"))?;
+        tracing::info!(address = %listener.local_addr()?, "listening for probes");
+        app = app.with_probe(listener);
+    }
     tracing::info!(%address, "listening");
     let stop = async {
         if let Err(error) = shutdown::signal().await {
             tracing::error!(%error, "cannot listen for signals: stopping");
         }
     };
-    app.serve(listener, stop).await?;
-    Ok(())
+    let served = app.serve(listener, stop).await;
+    telemetry::stop();
+    Ok(served?)
+}
+
+/// Brings the schema of the catalog up to date.
+pub async fn migrate(arguments: &args::Serve, output: Output) -> anyhow::Result<()> {
+    let config = Config::load(arguments.config.as_deref(), &environment(arguments, std::env::vars()))?;
+    app::migrate(&config).await?;
+    if output.is_json() {
+        return Ok(output.document(&serde_json::json!({ "migrated": true }))?);
+    }
+    Ok(output.text("the schema is up to date")?)
 }
 
 /// Makes the catalog anew from the storages, and tells what was found.

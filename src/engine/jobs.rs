@@ -32,7 +32,7 @@ impl Engine {
             exclusive: false,
             source: None,
             requester: call.principal.name.clone(),
-            trace: None,
+            trace: super::trace::current().map(|trace| trace.to_string()),
         }
     }
 

@@ -23,6 +23,7 @@ mod encode;
 mod error;
 mod feed;
 mod forms;
+mod gauges;
 mod holds;
 mod import;
 mod ingest;
@@ -52,6 +53,7 @@ mod stored;
 mod sweep;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 mod uploads;
 mod users;
 mod verify;

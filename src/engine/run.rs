@@ -13,7 +13,8 @@ use super::{Engine, Place};
 use crate::catalog::{ClaimedJob, JobRow, PackRow, Tx};
 use crate::course::ContentKind;
 use crate::ids::{CourseName, JobName, PackId};
-use crate::job::{JobPayload, JobResult, Problem, Progress, backoff};
+use crate::job::{JobPayload, JobResult, JobState, Problem, Progress, backoff};
+use crate::metric;
 use crate::principal::{Principal, Scope};
 use crate::reason::Reason;
 use crate::vault::{PackItem, WrittenPack};
@@ -136,29 +137,40 @@ impl Engine {
     ) -> Result<(), Error> {
         let JobName { site, job } = &context.name;
         let mut tx = self.catalog.begin().await?;
-        if error.reason == Reason::JobCancelled {
+        let state = if error.reason == Reason::JobCancelled {
             let ended = tx.cancel_settled(site, job, context.token).await?;
             self.release_upload(&mut tx, &ended).await?;
+            JobState::Cancelled
         } else {
             let problem = error.to_problem();
             match backoff(row.attempts).filter(|_| error.retryable) {
                 Some(wait) => {
                     tx.retry_job_later(site, job, context.token, wait, &problem).await?;
+                    JobState::Pending
                 }
                 None => {
                     tx.fail_job(site, job, context.token, &problem).await?;
                     self.reopen(&mut tx, row, &problem).await?;
+                    JobState::Failed
                 }
             }
-        }
+        };
         tx.commit().await?;
+        let kind = row.payload.kind().as_str();
+        if state != JobState::Cancelled {
+            let reason = error.reason.as_str();
+            metrics::counter!(metric::ATTEMPTS_FAILED, "kind" => kind, "reason" => reason).increment(1);
+        }
+        if state.is_ended() {
+            metrics::counter!(metric::JOBS_ENDED, "kind" => kind, "state" => state.as_str()).increment(1);
+        }
         self.job_changed();
         Ok(())
     }
 
     /// Opens the session of a cancelled ingest again, if the job has ended.
     pub(super) async fn release_upload(&self, tx: &mut Tx, row: &JobRow) -> Result<(), Error> {
-        if row.state == crate::job::JobState::Cancelling {
+        if row.state == JobState::Cancelling {
             return Ok(());
         }
         let problem = Error::new(Reason::JobCancelled, "the job was cancelled").to_problem();

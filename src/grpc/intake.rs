@@ -205,6 +205,7 @@ pub fn checked(chunk: &proto::Chunk, limit: usize) -> Result<Bytes, Error> {
         .with("offset", &chunk.offset)
         .retryable());
     }
+    metrics::counter!(crate::metric::UPLOADED_BYTES).increment(chunk.data.len() as u64);
     Ok(chunk.data.clone())
 }
 

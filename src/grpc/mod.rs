@@ -16,6 +16,7 @@ mod intake;
 mod jobs;
 mod listing;
 mod mask;
+mod measure;
 mod outflow;
 mod paging;
 mod permissions;
@@ -29,6 +30,7 @@ mod transfer;
 pub use admin::ServerFacts;
 pub use auth::{AuthLayer, Tokens};
 pub use drain::DrainLayer;
+pub use measure::MeasureLayer;
 pub use status::DOMAIN;
 
 use prost::Message;

@@ -50,6 +50,7 @@ pub fn stream_out<M: 'static>(
         let mut chunks = chunks?;
         match chunks.recv().await {
             Some(Ok(Outgoing::Chunk(offset, data))) => {
+                metrics::counter!(crate::metric::DOWNLOADED_BYTES).increment(data.len() as u64);
                 let crc32 = Some(crc32fast::hash(&data));
                 let chunk = proto::Chunk { offset: convert::count(offset), data, crc32 };
                 Some((Ok(Part::Chunk(chunk)), Some(chunks)))

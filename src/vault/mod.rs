@@ -18,6 +18,7 @@ mod folder;
 mod footer;
 pub mod journal;
 mod key;
+mod measured;
 mod pack;
 mod parts;
 pub mod record;

@@ -20,6 +20,7 @@ use super::error::VaultError;
 use super::footer::{self, HEADER_BYTES, PackFooter, TRAILER_BYTES};
 use super::journal::{self, JournalEvent, SegmentId};
 use super::key::VaultKey;
+use super::measured::MeasuredStore;
 use super::pack::PackWriter;
 use crate::clock::Timestamp;
 use crate::ids::{PackId, SiteId, UploadId};
@@ -72,7 +73,9 @@ impl Storage {
     pub fn open(name: &impl fmt::Display, config: &StorageConfig) -> Result<Self, VaultError> {
         let opened = config.open(name)?;
         let folder = opened.folder.map(Arc::new);
-        Ok(Self { name: name.to_string().into(), store: opened.store, folder })
+        let name: Arc<str> = name.to_string().into();
+        let store = MeasuredStore::over(opened.store, Arc::clone(&name));
+        Ok(Self { name, store, folder })
     }
 
     /// The storage's name.

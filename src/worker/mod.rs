@@ -4,16 +4,19 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::catalog::{ClaimedJob, Dialect, JobRow};
-use crate::engine::{Engine, Error, JobContext};
+use crate::engine::{Engine, Error, JobContext, trace};
+use crate::job::JobState;
 use crate::reason::Reason;
+use crate::{metric, telemetry};
 
 /// Due jobs of other replicas, and expired leases, are looked for this often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -169,18 +172,33 @@ enum Left {
     Stopping,
 }
 
+/// Runs a job as a step of the trace of the call that asked for it.
 async fn run(engine: &Engine, claimed: ClaimedJob, stop: CancellationToken) {
+    let parent = claimed.job.trace.as_deref().and_then(|trace| trace.parse().ok());
+    let (job, kind) = (&claimed.job.job, claimed.job.payload.kind());
+    let span = tracing::info_span!("job", job = %job, kind = %kind, trace_id = tracing::field::Empty);
+    let here = telemetry::follow(&span, parent).unwrap_or_else(|| trace::next(parent));
+    span.record("trace_id", here.trace_id());
+    Box::pin(trace::within(here, run_claimed(engine, claimed, stop))).instrument(span).await;
+}
+
+async fn run_claimed(engine: &Engine, claimed: ClaimedJob, stop: CancellationToken) {
+    let begin = Instant::now();
     let context = JobContext::new(&claimed);
     let row = &claimed.job;
+    let kind = row.payload.kind().as_str();
     tracing::info!(job = %context.name, kind = %row.payload.kind(), attempt = row.attempts, "job begins");
     engine.job_changed();
-    let ended = tokio::select! {
-        ended = attempt(engine, row, &context) => Ok(ended),
+    let done = tokio::select! {
+        done = attempt(engine, row, &context) => Ok(done),
         left = leave(engine, &context, &stop) => Err(left),
     };
-    let settled = match ended {
+    metrics::histogram!(metric::JOB_SECONDS, "kind" => kind).record(begin.elapsed().as_secs_f64());
+    let settled = match done {
         Ok(Ok(())) => {
             tracing::info!(job = %context.name, "job succeeded");
+            let state = JobState::Succeeded.as_str();
+            metrics::counter!(metric::JOBS_ENDED, "kind" => kind, "state" => state).increment(1);
             Ok(())
         }
         Ok(Err(error)) => unsuccessful(engine, row, &context, error).await,
@@ -211,6 +229,7 @@ async fn lost(engine: &Engine, context: &JobContext) -> Result<(), Error> {
         tracing::info!(job = %context.name, state = %row.state, "job has ended");
         return Ok(());
     }
+    metrics::counter!(metric::LEASES_LOST, "kind" => row.payload.kind().as_str()).increment(1);
     Err(Error::new(Reason::JobLeaseLost, "another worker has the job"))
 }
 

@@ -31,6 +31,36 @@ async fn refusal(app: &TestApp, arguments: &[&str]) -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_pushed_once_and_what_is_refused_is_told() -> Result<()> {
+    let app = TestApp::start().await?;
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("backup-moodle2-course-7-x-20260301-0210.mbz"), fixture("gen_xs-nu.mbz")?)?;
+    std::fs::write(at("backup-moodle2-course-8-y-20260301-0211.mbz"), b"no archive")?;
+    std::fs::write(at("notes.txt"), b"not sent")?;
+    let path = folder.path().to_string_lossy().into_owned();
+    let push = ["push", path.as_str(), "--course", "moodle{id}", "--area", "automated", "--after", "remove"];
+
+    let output = run(&app, &push).await?;
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    let told: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(told["archives"].as_array().map(Vec::len), Some(2));
+    ensure!(
+        told["archives"][1]["refused"].as_str().is_some_and(|text| text.starts_with("ARCHIVE_")),
+        "{told}"
+    );
+    let archive = app.archive(told["archives"][0]["archive"].as_str().context("an archive")?).await?;
+    assert_eq!(archive.course, "sites/main/courses/moodle7");
+    ensure!(!at("backup-moodle2-course-7-x-20260301-0210.mbz").exists(), "stored, so removed");
+    ensure!(at("backup-moodle2-course-8-y-20260301-0211.mbz").exists(), "refused, so kept");
+
+    let again = document(&app, &push).await?;
+    assert_eq!(again["archives"], Value::Array(Vec::new()));
+    assert_eq!(app.archives(true).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn archives_are_managed_on_the_command_line() -> Result<()> {
     let app = TestApp::start().await?;
     let name = app.upload(&fixture("gen_xs-nu.mbz")?).await?.name;

@@ -27,6 +27,7 @@ mod imports;
 mod jobs;
 mod listing;
 mod main_job;
+mod observability;
 mod refused_uploads;
 mod restore_plans;
 mod restores;
