@@ -11,7 +11,7 @@ for program in python3 npm kubectl; do
     fi
 done
 wanted=$(sha256sum scripts/tools.sh scripts/requirements.txt | sha256sum)
-if [ "$(cat "$tools/installed" 2>/dev/null)" = "$wanted" ]; then
+if [ -x "$tools/buf" ] && [ "$(cat "$tools/installed" 2>/dev/null)" = "$wanted" ]; then
     exit 0
 fi
 rm -rf "$tools"

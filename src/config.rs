@@ -220,9 +220,6 @@ impl Config {
         if self.limits.concurrent_jobs == 0 || self.limits.concurrent_ingests == 0 {
             faults.push("limits: concurrent_jobs and concurrent_ingests must be at least 1".into());
         }
-        if self.role != Role::All && url.is_none() {
-            faults.push("role: `api` and `worker` need a catalog_url, for SQLite has one process".into());
-        }
         if self.lease_seconds < 3 {
             faults.push("lease_seconds: must be at least 3".into());
         }

@@ -58,7 +58,7 @@ pub async fn migrate(arguments: &args::Serve, output: Output) -> anyhow::Result<
 pub async fn rebuild(arguments: &args::Rebuild, output: Output) -> anyhow::Result<()> {
     let serve = &arguments.serve;
     let config = Config::load(serve.config.as_deref(), &environment(serve, std::env::vars()))?;
-    telemetry::start(config.log_format, &config.log)?;
+    telemetry::start(config.log_format, &config.log, config.otlp_endpoint.as_deref())?;
     let rebuilt = Box::pin(App::rebuild(config, Arc::new(SystemClock), arguments.take_over)).await?;
     if output.is_json() {
         return Ok(output.document(&serde_json::to_value(&rebuilt)?)?);

@@ -141,6 +141,13 @@ type Downloads = Pin<Box<dyn Stream<Item = Result<proto::DownloadCourseResponse,
 impl CourseService for Fake {
     type DownloadCourseStream = Downloads;
 
+    async fn report_course_changes(
+        &self,
+        _: Request<proto::ReportCourseChangesRequest>,
+    ) -> Result<Response<proto::ReportCourseChangesResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
     async fn download_course(
         &self,
         request: Request<proto::DownloadCourseRequest>,

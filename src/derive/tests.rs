@@ -365,9 +365,9 @@ fn a_tool_that_publishes_the_course_stays_without_users_and_who_came_by_it_goes(
     let mut source = fixture("rich101-logs-histories-tgz.mbz")?;
     let user = "<user id=\"8\"><userid>4</userid><sourceid>marked</sourceid></user>";
     let tool = format!(
-        "<tool id=\"7\"><contextid>11</contextid><lang>fr</lang><users>\n{user}\n</users></tool></enrol>"
+        "</user_enrolments><tool id=\"7\"><contextid>11</contextid><lang>fr</lang><users>\n{user}\n</users></tool>"
     );
-    edit(&mut source, "course/enrolments.xml", "</enrol>", &tool)?;
+    edit(&mut source, "course/enrolments.xml", "</user_enrolments>", &tool)?;
     for (settings, expected) in [("users=0", false), ("", true)] {
         for compatibility in [Compatibility::Moodle, Compatibility::Strict] {
             let asked = ask(settings, Scope::Course, Mode::General)?;

@@ -250,7 +250,8 @@ impl Engine {
             }
         };
         tx.insert_revision(row).await?;
-        let stored = Event::RevisionStored { course: name, number: row.revision, root: row.tree.root };
+        let stored =
+            Event::RevisionStored { course: name.clone(), number: row.revision, root: row.tree.root };
         self.put_down(tx, &row.site, call, stored).await?;
         course.live_revision = Some(row.revision);
         course.update_time = row.create_time;

@@ -15,14 +15,18 @@ pub struct Revision {
     pub create_time: Timestamp,
 }
 
-/// The numbers of those that are not kept, oldest first: neither among the newest `keep`, nor what was there before a restore
-/// that was made since `undo_since`. The newest is always kept.
+/// The numbers of those that are not kept, oldest first: neither among the newest `keep`, nor a restore that was made since
+/// `undo_since` or what was there before it. The newest is always kept.
 pub fn prunable(revisions: &[Revision], keep: usize, undo_since: Timestamp) -> Vec<i64> {
     let mut newest: Vec<&Revision> = revisions.iter().collect();
     newest.sort_unstable_by_key(|revision| std::cmp::Reverse(revision.number));
     let can_be_undone = |revision: &&Revision| revision.is_restore && revision.create_time >= undo_since;
-    let needed: Vec<i64> =
-        revisions.iter().filter(can_be_undone).filter_map(|revision| revision.parent).collect();
+    let needed: Vec<i64> = revisions
+        .iter()
+        .filter(can_be_undone)
+        .flat_map(|one| [Some(one.number), one.parent])
+        .flatten()
+        .collect();
     let old = newest.iter().skip(keep.max(1)).map(|revision| revision.number);
     let mut gone: Vec<i64> = old.filter(|number| !needed.contains(number)).collect();
     gone.reverse();
@@ -42,7 +46,7 @@ mod tests {
     #[test]
     fn the_newest_stay_and_what_an_undo_needs() {
         let all: Vec<_> = (1..=15).map(|n| revision(n, n == 4, n)).collect();
-        assert_eq!(prunable(&all, 10, Timestamp::from_secs(0)), [1, 2, 4, 5]);
+        assert_eq!(prunable(&all, 10, Timestamp::from_secs(0)), [1, 2, 5]);
         assert_eq!(prunable(&all, 10, Timestamp::from_secs(5 * 86_400)), [1, 2, 3, 4, 5]);
         assert_eq!(prunable(&all, 0, Timestamp::from_secs(5 * 86_400)).last(), Some(&14));
         assert_eq!(prunable(&all[..3], 10, Timestamp::from_secs(0)), [0; 0]);

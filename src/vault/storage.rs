@@ -289,23 +289,20 @@ impl Storage {
         Ok(sites)
     }
 
-    /// Says that a deployment stores here, and which others it took over from. The same again is the same.
+    /// Says that a deployment stores here, and which others it took over from. A claim without others leaves one that is there
+    /// as it is, for that may name some.
     pub async fn claim(&self, deployment: uuid::Uuid, replaced: &[uuid::Uuid]) -> Result<(), VaultError> {
         let key = VaultKey::Deployment { id: deployment };
+        if replaced.is_empty() && self.deployments().await?.contains(&deployment) {
+            return Ok(());
+        }
         let lines: Vec<String> = replaced.iter().map(ToString::to_string).collect();
         self.write(&key, lines.join("\n").into()).await
     }
 
     /// Deployments that store here, without those from which another one took over.
     pub async fn claims(&self) -> Result<BTreeSet<uuid::Uuid>, VaultError> {
-        let mut claims: BTreeSet<uuid::Uuid> = self
-            .list("deployments", |key, _| match key {
-                VaultKey::Deployment { id } => Some(id),
-                _ => None,
-            })
-            .await?
-            .into_iter()
-            .collect();
+        let mut claims = self.deployments().await?;
         for id in claims.clone() {
             let bytes = self.read_whole(&VaultKey::Deployment { id }, 64 << 10).await?;
             let lines = String::from_utf8_lossy(&bytes).into_owned();
@@ -314,6 +311,15 @@ impl Storage {
             }
         }
         Ok(claims)
+    }
+
+    /// Deployments of which a claim lies here.
+    async fn deployments(&self) -> Result<BTreeSet<uuid::Uuid>, VaultError> {
+        let found = self.list("deployments", |key, _| match key {
+            VaultKey::Deployment { id } => Some(id),
+            _ => None,
+        });
+        Ok(found.await?.into_iter().collect())
     }
 
     /// Whether the storage works: a small object is written, read and deleted. Takes 10 seconds at most.

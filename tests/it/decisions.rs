@@ -168,6 +168,7 @@ async fn decisions_are_in_the_bucket() -> Result<()> {
         kinds,
         [
             "site_created",
+            "archive_stored",
             "archive_described",
             "archive_shared",
             "archive_unshared",

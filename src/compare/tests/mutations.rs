@@ -166,6 +166,15 @@ fn excuse(member: &str, change: Change, path: &str) -> Option<&'static str> {
         }
         ("files.xml", Change::Swap) if path == "/files" => Some("FILES_ORDER"),
         ("users.xml", Change::Swap) if path == "/users" => Some("USERS_ORDER"),
+        ("roles.xml", Change::Swap) if path == "/roles_definition" => Some("ROLES_ORDER"),
+        ("scales.xml", Change::Swap) if path == "/scales_definition" => Some("SCALES_ORDER"),
+        ("outcomes.xml", Change::Swap) if path == "/outcomes_definition" => Some("OUTCOMES_ORDER"),
+        (member, Change::Swap)
+            if member.ends_with("/grades.xml")
+                && (path == "/activity_gradebook/grade_items" || path.ends_with("/grade_grades")) =>
+        {
+            Some("GRADES_ORDER")
+        }
         (member, Change::Swap)
             if member.ends_with("inforef.xml")
                 && path.starts_with("/inforef/")

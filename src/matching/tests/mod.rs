@@ -3,7 +3,6 @@
 mod conflicts;
 mod merging;
 mod properties;
-mod whole;
 mod world;
 
 use world::*;
