@@ -312,6 +312,7 @@ mod tests {
         "main".parse().expect("a site id")
     }
 
+    #[expect(clippy::too_many_lines, reason = "one of each kind of event")]
     fn events() -> Vec<JournalEvent> {
         let course: CourseName = "sites/main/courses/rich101".parse().expect("a course");
         let again = course.clone();
