@@ -63,6 +63,13 @@ macro_rules! claim {
                          AND other.state IN ('RUNNING', 'CANCELLING')
                          AND (other.exclusive = 1 OR j.exclusive = 1)
                  )
+                 -- one collection of a site at a time: they take long, and more of them would leave no place for others
+                 AND NOT (j.kind = 'COLLECT' AND EXISTS (
+                     SELECT 1
+                     FROM jobs other
+                     WHERE other.site = j.site AND other.job <> j.job AND other.kind = 'COLLECT'
+                         AND other.state IN ('RUNNING', 'CANCELLING')
+                 ))
                  ORDER BY
                      -- the nightly run never delays a person
                      j.priority,

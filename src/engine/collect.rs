@@ -11,11 +11,11 @@ use super::error::Error;
 use super::forms::Forms;
 use super::run::JobContext;
 use super::{Call, Engine, Place};
-use crate::catalog::{ContentRow, JobRow, KnownPack, RevisionOrigin, Root, UploadState};
+use crate::catalog::{ContentRow, JobFilter, JobRow, KnownPack, RevisionOrigin, Root, UploadState};
 use crate::clock::Timestamp;
 use crate::course::ContentKind;
-use crate::ids::{CourseName, SiteId};
-use crate::job::{Amount, Garbage, JobPayload, JobResult, Priority};
+use crate::ids::{CourseName, JobName, SiteId};
+use crate::job::{Amount, Garbage, JobKind, JobPayload, JobResult, JobState, Priority};
 use crate::reason::Reason;
 use crate::retention;
 use crate::vault::ListedPack;
@@ -94,6 +94,20 @@ impl Engine {
         self.site(site).await?;
         let min_age_seconds = min_age.unwrap_or(self.min_age()).as_secs();
         let payload = JobPayload::Collect { dry_run, min_age_seconds, accept_most };
+        // One that has not begun does just what is asked for.
+        let filter = JobFilter {
+            state: Some(JobState::Pending),
+            kind: Some(JobKind::Collect),
+            ..JobFilter::default()
+        };
+        let waiting = self.catalog.list_jobs(site, &filter, None, PAGE).await?;
+        if let Some(row) = waiting.into_iter().find(|row| row.payload == payload) {
+            let mut tx = self.catalog.begin().await?;
+            let name = JobName { site: site.clone(), job: row.job.clone() };
+            call.record(&mut tx, &name.to_string(), self).await?;
+            tx.commit().await?;
+            return Ok(row);
+        }
         let job = self.new_job(call, site, payload, Priority::Requested);
         self.enqueue(call, &job).await
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use coursevault::catalog::CatalogError;
 use coursevault::ids::{JobId, SiteId};
-use coursevault::job::{JobResult, JobState, Priority};
+use coursevault::job::{JobPayload, JobResult, JobState, Priority};
 use coursevault::reason::Reason;
 
 use crate::ground::{Ground, LEASE, problem, progress};
@@ -64,6 +64,30 @@ pub async fn urgent_jobs_first_then_the_idle_site(ground: &Ground) -> anyhow::Re
         assert_eq!(claimed, job, "place {place}");
     }
     assert_eq!(ground.claim("worker").await?, None);
+    Ok(())
+}
+
+pub async fn one_collection_of_a_site_at_a_time(ground: &Ground) -> anyhow::Result<()> {
+    let other: SiteId = "other".parse()?;
+    ground.insert_site(&other).await?;
+    for site in [&ground.site, &ground.site, &other] {
+        ground.clock.advance(Duration::from_millis(1));
+        let mut new = ground.new_job(None, false)?;
+        new.payload = JobPayload::Collect { dry_run: false, min_age_seconds: 0, accept_most: false };
+        new.site = site.clone();
+        ground.insert_job(&new).await?;
+    }
+    let (first, token) = ground.must_claim("one").await?;
+    let (elsewhere, _) = ground.must_claim("one").await?;
+    assert_eq!(ground.claim("two").await?, None);
+    // Other work goes past the one that waits.
+    let row = ground.any_job().await?;
+    assert_eq!(ground.must_claim("two").await?.0, row.job);
+    let mut tx = ground.catalog.begin().await?;
+    tx.succeed_job(&ground.site, &first, token, &JobResult::default()).await?;
+    tx.commit().await?;
+    let (second, _) = ground.must_claim("two").await?;
+    ensure!(second != first && second != elsewhere, "{second}");
     Ok(())
 }
 

@@ -52,7 +52,7 @@ on_both! {
         look_ups_find_all_that_matches, many_users_are_looked_up_at_once,
         roles_are_replaced_and_the_platform_is_kept;
     claims:
-        many_workers_take_each_job_once, urgent_jobs_first_then_the_idle_site, jobs_wait_until_due,
+        many_workers_take_each_job_once, urgent_jobs_first_then_the_idle_site, one_collection_of_a_site_at_a_time, jobs_wait_until_due,
         expired_leases_are_taken_over, exclusive_jobs_run_alone, exclusive_jobs_never_overlap_under_contention,
         second_exclusive_job_is_refused, leases_are_handed_over, damaged_jobs_do_not_block_the_queue;
     endings:
